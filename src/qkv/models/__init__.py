@@ -1,0 +1,1 @@
+"""One model a file: embedding + Transformer + head. Knows nothing of losses, files or training."""

@@ -1,0 +1,140 @@
+"""The encoder-decoder of "Attention Is All You Need": source tokens in, logits over the next target token out."""
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from qkv.nn import KVCache, Recorder, Transformer, TransformerConfig, make_positions, padding_mask
+from qkv.nn.position import PositionKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorConfig:
+    """An encoder and a decoder of equal depth, and their embeddings.
+
+    Attributes:
+        vocabulary: number of source tokens, and of target tokens unless `target_vocabulary` is given.
+        target_vocabulary: number of target tokens when the languages do not share one vocabulary.
+        positions: what tells the order of tokens.
+        max_length: learned positions to allocate; sinusoidal ones have no limit.
+        tie_embeddings: one matrix for target embedding and output projection, and for the source embedding too where
+            the vocabulary is shared (section 3.4).
+        transformer: the sizes of both stacks.
+    """
+
+    vocabulary: int
+    target_vocabulary: int | None = None
+    positions: PositionKind = "sinusoidal"
+    max_length: int = 512
+    tie_embeddings: bool = True
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+
+
+@dataclass
+class DecoderState:
+    """What decoding carries from step to step. Rows are sentences, or their beams."""
+
+    memory: Float[Tensor, "B S D"]
+    memory_mask: Bool[Tensor, "B 1 1 S"]
+    cache: KVCache
+
+    def reorder(self, rows: Int[Tensor, "N"]) -> None:
+        """Keep these rows, in this order; a row may be repeated or left out."""
+        self.memory, self.memory_mask = self.memory[rows], self.memory_mask[rows]
+        self.cache.reorder(rows)
+
+
+class TranslatorModel(nn.Module):
+    """Encoder, decoder and shared embeddings (figure 1)."""
+
+    def __init__(self, config: TranslatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        d_model = config.transformer.d_model
+        target_vocabulary = config.target_vocabulary or config.vocabulary
+        self.target_embedding = nn.Embedding(target_vocabulary, d_model)
+        shared = config.target_vocabulary is None and config.tie_embeddings
+        self.source_embedding = self.target_embedding if shared else nn.Embedding(config.vocabulary, d_model)
+        self.positions = make_positions(config.positions, d_model, config.max_length)
+        self.dropout = nn.Dropout(config.transformer.dropout)
+        self.encoder = Transformer(config.transformer)
+        self.decoder = Transformer(config.transformer, cross=True)
+        self.output_bias = nn.Parameter(self.target_embedding.weight.new_zeros(target_vocabulary))
+        self.output = self.target_embedding if config.tie_embeddings else nn.Embedding(target_vocabulary, d_model)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+
+    def forward(
+        self,
+        source: Int[Tensor, "B S"],
+        source_lengths: Int[Tensor, "B"],
+        target: Int[Tensor, "B T"],
+        recorder: Recorder | None = None,
+    ) -> Float[Tensor, "B T V"]:
+        """Logits of the token after each target position, every position in parallel.
+
+        Args:
+            source: token ids, padded on the right.
+            source_lengths: real tokens of each source sentence.
+            target: token ids from the begin token on, padded on the right; a position sees no later one.
+            recorder: called with ("encoder" or "decoder", layer, "self" or "cross", weights).
+        """
+        return self.logits(self.features(source, source_lengths, target, recorder))
+
+    def features(
+        self,
+        source: Int[Tensor, "B S"],
+        source_lengths: Int[Tensor, "B"],
+        target: Int[Tensor, "B T"],
+        recorder: Recorder | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The decoder's last layer; `logits` of it is `forward`. Lets a loss skip the padding before the projection."""
+        mask = padding_mask(source_lengths, source.shape[1])
+        memory = self.encode(source, mask, recorder)
+        # Padding stands behind the real target tokens, so causality alone keeps it out of their sight.
+        return self.decoder(
+            self._embed(self.target_embedding, target),
+            memory,
+            context_mask=mask,
+            is_causal=True,
+            recorder=recorder and partial(recorder, "decoder"),
+        )
+
+    def encode(
+        self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B 1 1 S"], recorder: Recorder | None = None
+    ) -> Float[Tensor, "B S D"]:
+        """The last encoder layer, which every decoder layer reads."""
+        x = self._embed(self.source_embedding, source)
+        return self.encoder(x, mask=mask, recorder=recorder and partial(recorder, "encoder"))
+
+    def logits(self, features: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        """Scores over the target vocabulary, before the softmax."""
+        return F.linear(features, self.output.weight, self.output_bias)
+
+    def start(self, source: Int[Tensor, "B S"], source_lengths: Int[Tensor, "B"], max_length: int) -> DecoderState:
+        """Encode once; then `decode` up to `max_length` tokens."""
+        mask = padding_mask(source_lengths, source.shape[1])
+        return DecoderState(self.encode(source, mask), mask, KVCache(self.config.transformer.n_layers, max_length))
+
+    def decode(self, tokens: Int[Tensor, "B T"], state: DecoderState) -> Float[Tensor, "B V"]:
+        """Append tokens to each row's past; logits of the token after the last."""
+        x = self._embed(self.target_embedding, tokens, state.cache.length)
+        x = self.decoder(x, state.memory, context_mask=state.memory_mask, is_causal=True, cache=state.cache)
+        state.cache.advance(tokens.shape[1])
+        return self.logits(x[:, -1])
+
+    def _embed(self, embedding: nn.Embedding, tokens: Tensor, start: int = 0) -> Tensor:
+        x = embedding(tokens) * math.sqrt(embedding.embedding_dim)
+        return self.dropout(x + self.positions(tokens.shape[1], start))
+

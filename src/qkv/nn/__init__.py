@@ -1,0 +1,24 @@
+"""The Transformer itself (Vaswani et al. 2017): attention, masks, positions, blocks. Knows nothing of tokens or files."""
+
+from qkv.nn.attention import KVCache, LayerCache, MultiHeadAttention, Recorder, attend
+from qkv.nn.mask import causal_mask, padding_mask
+from qkv.nn.position import LearnedPositions, SinusoidalPositions, make_positions, sinusoids
+from qkv.nn.transformer import Block, FeedForward, Transformer, TransformerConfig
+
+__all__ = [
+    "Block",
+    "FeedForward",
+    "KVCache",
+    "LayerCache",
+    "LearnedPositions",
+    "MultiHeadAttention",
+    "Recorder",
+    "SinusoidalPositions",
+    "Transformer",
+    "TransformerConfig",
+    "attend",
+    "causal_mask",
+    "make_positions",
+    "padding_mask",
+    "sinusoids",
+]
