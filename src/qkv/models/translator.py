@@ -1,9 +1,10 @@
 """The encoder-decoder of "Attention Is All You Need": source tokens in, logits over the next target token out."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -13,25 +14,19 @@ from qkv.nn.position import PositionKind
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslatorConfig:
-    """An encoder and a decoder of equal depth, and their embeddings.
+class TranslatorConfig(TransformerConfig):
+    """Sizes and choices of encoder and decoder, which are equally deep.
 
     Attributes:
-        vocabulary: number of source tokens, and of target tokens unless `target_vocabulary` is given.
-        target_vocabulary: number of target tokens when the languages do not share one vocabulary.
         positions: what tells the order of tokens.
         max_length: learned positions to allocate; sinusoidal ones have no limit.
         tie_embeddings: one matrix for target embedding and output projection, and for the source embedding too where
             the vocabulary is shared (section 3.4).
-        transformer: the sizes of both stacks.
     """
 
-    vocabulary: int
-    target_vocabulary: int | None = None
     positions: PositionKind = "sinusoidal"
     max_length: int = 512
     tie_embeddings: bool = True
-    transformer: TransformerConfig = field(default_factory=TransformerConfig)
 
 
 @dataclass
@@ -49,22 +44,29 @@ class DecoderState:
 
 
 class TranslatorModel(nn.Module):
-    """Encoder, decoder and shared embeddings (figure 1)."""
+    """Encoder, decoder and shared embeddings (figure 1).
 
-    def __init__(self, config: TranslatorConfig) -> None:
+    Args:
+        config: sizes and choices.
+        vocabulary: number of source tokens, and of target tokens unless `target_vocabulary` is given.
+        target_vocabulary: number of target tokens when the languages do not share one vocabulary.
+    """
+
+    def __init__(self, config: TranslatorConfig, vocabulary: int, target_vocabulary: int | None = None) -> None:
         super().__init__()
         self.config = config
-        d_model = config.transformer.d_model
-        target_vocabulary = config.target_vocabulary or config.vocabulary
-        self.target_embedding = nn.Embedding(target_vocabulary, d_model)
-        shared = config.target_vocabulary is None and config.tie_embeddings
-        self.source_embedding = self.target_embedding if shared else nn.Embedding(config.vocabulary, d_model)
-        self.positions = make_positions(config.positions, d_model, config.max_length)
-        self.dropout = nn.Dropout(config.transformer.dropout)
-        self.encoder = Transformer(config.transformer)
-        self.decoder = Transformer(config.transformer, cross=True)
-        self.output_bias = nn.Parameter(self.target_embedding.weight.new_zeros(target_vocabulary))
-        self.output = self.target_embedding if config.tie_embeddings else nn.Embedding(target_vocabulary, d_model)
+        self.target_embedding = nn.Embedding(target_vocabulary or vocabulary, config.d_model)
+        shared = target_vocabulary is None and config.tie_embeddings
+        self.source_embedding = self.target_embedding if shared else nn.Embedding(vocabulary, config.d_model)
+        self.positions = make_positions(config.positions, config.d_model, config.max_length)
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = Transformer(config)
+        self.decoder = Transformer(config, cross=True)
+        # The output projection is the target embedding, transposed, or a matrix of its own with the same shape.
+        self.output = (
+            self.target_embedding if config.tie_embeddings else nn.Embedding(*self.target_embedding.weight.shape)
+        )
+        self.output_bias = nn.Parameter(torch.zeros(target_vocabulary or vocabulary))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -125,7 +127,7 @@ class TranslatorModel(nn.Module):
     def start(self, source: Int[Tensor, "B S"], source_lengths: Int[Tensor, "B"], max_length: int) -> DecoderState:
         """Encode once; then `decode` up to `max_length` tokens."""
         mask = padding_mask(source_lengths, source.shape[1])
-        return DecoderState(self.encode(source, mask), mask, KVCache(self.config.transformer.n_layers, max_length))
+        return DecoderState(self.encode(source, mask), mask, KVCache(self.config.n_layers, max_length))
 
     def decode(self, tokens: Int[Tensor, "B T"], state: DecoderState) -> Float[Tensor, "B V"]:
         """Append tokens to each row's past; logits of the token after the last."""
@@ -137,4 +139,3 @@ class TranslatorModel(nn.Module):
     def _embed(self, embedding: nn.Embedding, tokens: Tensor, start: int = 0) -> Tensor:
         x = embedding(tokens) * math.sqrt(embedding.embedding_dim)
         return self.dropout(x + self.positions(tokens.shape[1], start))
-

@@ -37,7 +37,9 @@ def attend(
         recorder: called with the weights [B, H, T, S]; they are computed only then.
     """
     if recorder is not None:
-        return _attend_recording(query, key, value, causal_mask(query.shape[2], key.shape[2]) if is_causal else mask, recorder)
+        return _attend_recording(
+            query, key, value, causal_mask(query.shape[2], key.shape[2]) if is_causal else mask, recorder
+        )
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal)
 
 
