@@ -1,0 +1,173 @@
+"""The model directory: `config.json`, `model.safetensors`, the tokenizer and a model card. No pickle, anywhere.
+
+It holds everything that is needed to use a model with raw text or a raw image; `qkv.load` reads it.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from qkv.errors import QkvError
+from qkv.files import atomic_folder
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# What may be fetched from a model hub: data that is parsed, never code and never pickles.
+HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def save_model(
+    folder: Path, *, system: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], files: Mapping[str, bytes]
+) -> None:
+    """Write a model directory, whole or not at all; one that is already there is replaced.
+
+    Args:
+        folder: where to write.
+        system: which pipeline reads it, such as "translator".
+        config: the system's own fields, JSON values only.
+        weights: parameters by name, stored in the dtype they have; equal matrices (tied ones) are stored once.
+        files: further files by name: the tokenizer, the model card.
+    """
+    stored, aliases = _without_copies(weights)
+    with atomic_folder(Path(folder)) as temporary:
+        text = json.dumps({"format": FORMAT, "system": system, **config}, indent=2, ensure_ascii=False)
+        (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
+        save_file(stored, temporary / WEIGHTS, metadata=aliases)
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+
+
+def _without_copies(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Each distinct matrix once, and which name stands for which other."""
+    stored: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in weights.items():
+        tensor = tensor.detach().cpu().contiguous()
+        same = (
+            kept
+            for kept, other in stored.items()
+            if tensor.dim() > 1 and other.dtype == tensor.dtype and torch.equal(other, tensor)
+        )
+        if (kept := next(same, None)) is not None:
+            aliases[name] = kept
+        else:
+            stored[name] = tensor.clone()  # safetensors refuses tensors that share memory
+    return stored, aliases
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The parsed `config.json`.
+
+    Raises:
+        QkvError: it is missing, damaged, or of another format.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise QkvError(f"{folder} is not a model directory: it has no {CONFIG}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise QkvError(f"{path} cannot be read ({_one_line(error)}); copy or train the model again") from None
+    if not isinstance(config, dict) or "format" not in config or not isinstance(config.get("system"), str):
+        raise QkvError(f'{path} is not of a qkv model: it lacks the fields "format" and "system"')
+    if config["format"] != FORMAT:
+        raise QkvError(
+            f"{path} has format {config['format']!r}; this qkv reads format {FORMAT}, install one that matches"
+        )
+    return config
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The parameters by name; floating-point ones as float32, whatever they are stored as.
+
+    Raises:
+        QkvError: the file is missing or damaged.
+    """
+    path = Path(folder) / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            aliases = {name: kept for name, kept in (file.metadata() or {}).items() if kept in stored}
+    except FileNotFoundError:
+        raise QkvError(f"{folder} has no {WEIGHTS}") from None
+    except (OSError, SafetensorError) as error:
+        raise QkvError(f"{path} cannot be read ({_one_line(error)}); copy or train the model again") from None
+    weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    return weights | {name: weights[kept] for name, kept in aliases.items()}
+
+
+def bundled_models() -> dict[str, Path]:
+    """The models that come with the package, by name."""
+    pretrained = Path(__file__).parent / "pretrained"
+    return {path.parent.name: path.parent for path in sorted(pretrained.glob(f"*/{CONFIG}"))}
+
+
+def find_model(name_or_folder: str | Path) -> Path:
+    """The model directory that a bundled name, a model folder, a run folder or a hub name ("owner/name") means.
+
+    Raises:
+        QkvError: there is none; the message names the bundled models and the nearest of them.
+    """
+    if (folder := local_model(name_or_folder)) is not None:
+        return folder
+    name = str(name_or_folder)
+    parent = Path(name).parent
+    if _is_dir(Path(name)):
+        raise QkvError(
+            f"{name} holds no model: neither {CONFIG} nor model/{CONFIG} is in it; has training saved one yet?"
+        )
+    # A typing error in `runs/one` must not go out to the network when `runs` is a folder here.
+    if _HUB_NAME.fullmatch(name) and not isinstance(name_or_folder, Path) and not _is_dir(parent):
+        return _from_hub(name)
+    bundled = bundled_models()
+    nearest = difflib.get_close_matches(name, bundled, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    known = ", ".join(bundled) or "none"
+    raise QkvError(
+        f"there is no model {name[:80]!r}; {hint}bundled models: {known}; or give a model folder or a run folder"
+    )
+
+
+def local_model(name_or_folder: str | Path) -> Path | None:
+    """What `find_model` finds on this machine, or None; never asks the network and never fails."""
+    path = Path(name_or_folder)
+    found = (folder for folder in (path, path / "model") if _is_dir(folder) and (folder / CONFIG).is_file())
+    return next(found, None) or bundled_models().get(str(name_or_folder))
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long for a file, or with a NUL in it
+        return False
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except (RepositoryNotFoundError, HFValidationError):
+        raise QkvError(f"there is no model {name!r}: not a folder here, and not on the Hugging Face Hub") from None
+    except Exception as error:  # connection, proxy, quota, disk: many types, one meaning for the user
+        raise QkvError(
+            f"there is no folder {name!r}, and the Hugging Face Hub cannot be reached for it ({_one_line(error)})"
+        ) from None
+    if not (folder / CONFIG).is_file():
+        raise QkvError(f"{name} on the Hugging Face Hub is not a qkv model: it has no {CONFIG}")
+    return folder
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from qkv import model_directory
+from qkv.errors import QkvError
+from qkv.model_directory import bundled_models, find_model, local_model, read_config, read_weights, save_model
+
+
+@pytest.fixture
+def weights() -> dict[str, torch.Tensor]:
+    matrix = torch.arange(12.0).reshape(3, 4)
+    return {"a": matrix, "tied": matrix, "copy": matrix.clone(), "bias": torch.ones(3), "steps": torch.tensor([7])}
+
+
+def save(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
+    save_model(
+        folder, system="translator", config={"directions": [["en", "de"]]}, weights=weights, files={"x.model": b"\0x"}
+    )
+    return folder
+
+
+def test_round_trip(tmp_path, weights):
+    folder = save(tmp_path / "model", weights)
+    assert read_config(folder) == {"format": 1, "system": "translator", "directions": [["en", "de"]]}
+    loaded = read_weights(folder)
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], weights[name]) for name in weights)
+    assert (folder / "x.model").read_bytes() == b"\0x"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_tied_matrices_are_stored_once(tmp_path):
+    big = torch.randn(100, 100)
+    once = save(tmp_path / "once", {"a": big}) / "model.safetensors"
+    tied = save(tmp_path / "tied", {"a": big, "b": big, "c": big.clone()}) / "model.safetensors"
+    assert tied.stat().st_size < once.stat().st_size + 1000
+
+
+def test_half_precision_is_read_as_float32(tmp_path):
+    folder = save(tmp_path / "model", {"a": torch.tensor([1.5, -2.0], dtype=torch.float16)})
+    assert torch.equal(read_weights(folder)["a"], torch.tensor([1.5, -2.0]))
+    assert read_weights(folder)["a"].dtype == torch.float32
+
+
+def test_saving_replaces_and_a_failure_leaves_the_old_model(tmp_path, weights):
+    folder = save(tmp_path / "model", weights)
+    save(folder, {"a": torch.zeros(1)})
+    assert list(read_weights(folder)) == ["a"]
+    with pytest.raises(TypeError):
+        save_model(folder, system="translator", config={"x": object()}, weights={}, files={})
+    assert list(read_weights(folder)) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_find_model(tmp_path, weights, monkeypatch):
+    model = save(tmp_path / "run" / "model", weights)
+    assert find_model(model) == model
+    assert find_model(str(tmp_path / "run")) == model
+    monkeypatch.setattr(model_directory, "bundled_models", lambda: {"multi30k": model})
+    assert find_model("multi30k") == model
+    with pytest.raises(QkvError, match=r"no model 'multi3k'; did you mean multi30k\? bundled models: multi30k"):
+        find_model("multi3k")
+    with pytest.raises(QkvError, match="holds no model"):
+        find_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "", "Two dogs/cats"])
+def test_text_is_no_model(name):
+    assert local_model(name) is None
+    with pytest.raises(QkvError):
+        find_model(name)
+
+
+def test_hub_offline_is_one_clear_line(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def unreachable(name: str, allow_patterns: list[str]) -> str:
+        assert not any("py" in pattern or "bin" in pattern for pattern in allow_patterns)
+        raise ConnectionError("no route\nmore")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        QkvError, match=r"no folder 'someone/model', and the Hugging Face Hub cannot be reached .*\(no route\)"
+    ):
+        find_model("someone/model")
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(QkvError, match="bundled models"):
+        find_model("runs/model")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "not of a qkv model"),
+        ('{"model_type": "marian"}', "not of a qkv model"),
+        ('{"format": 2, "system": "translator"}', "has format 2"),
+    ],
+)
+def test_bad_config(tmp_path, content, message):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(QkvError, match=message) as caught:
+        read_config(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_weights(tmp_path):
+    with pytest.raises(QkvError, match=r"no model\.safetensors"):
+        read_weights(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 50)
+    with pytest.raises(QkvError, match="cannot be read"):
+        read_weights(tmp_path)
+
+
+def test_bundled_models_have_a_config():
+    for folder in bundled_models().values():
+        assert json.loads((folder / "config.json").read_text())["format"] == 1
