@@ -92,26 +92,17 @@ class TranslatorModel(nn.Module):
             target: token ids from the begin token on, padded on the right; a position sees no later one.
             recorder: called with ("encoder" or "decoder", layer, "self" or "cross", weights).
         """
-        return self.logits(self.features(source, source_lengths, target, recorder))
-
-    def features(
-        self,
-        source: Int[Tensor, "B S"],
-        source_lengths: Int[Tensor, "B"],
-        target: Int[Tensor, "B T"],
-        recorder: Recorder | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        """The decoder's last layer; `logits` of it is `forward`. Lets a loss skip the padding before the projection."""
         mask = padding_mask(source_lengths, source.shape[1])
         memory = self.encode(source, mask, recorder)
         # Padding stands behind the real target tokens, so causality alone keeps it out of their sight.
-        return self.decoder(
+        x = self.decoder(
             self._embed(self.target_embedding, target),
             memory,
             context_mask=mask,
             is_causal=True,
             recorder=recorder and partial(recorder, "decoder"),
         )
+        return self.logits(x)
 
     def encode(
         self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B 1 1 S"], recorder: Recorder | None = None
