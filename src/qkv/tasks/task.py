@@ -1,0 +1,53 @@
+"""What a system offers to the training loop."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+
+class Task(Protocol):
+    """A model with its data, loss and metrics.
+
+    A batch is a dataclass whose tensors the trainer moves to its device; the model sits on that device already.
+
+    Attributes:
+        model: what is trained.
+        unit: what throughput counts, for example "tokens"; a key of `denominators`.
+        score: the metric in `evaluate`'s answer that is best when highest.
+    """
+
+    model: nn.Module
+    unit: str
+    score: str
+
+    def n_batches(self, epoch: int) -> int:
+        """Number of batches in an epoch; a pure function of seed and epoch."""
+        ...
+
+    def batch(self, epoch: int, index: int) -> Any:
+        """One batch; a pure function of seed, epoch and index."""
+        ...
+
+    def denominators(self, batch: Any) -> dict[str, float]:
+        """How much of each thing the batch holds: target tokens, images, boxes."""
+        ...
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Sums over the batch, under names of `denominators`; the loss is the sum of their quotients."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Validation metrics of the model as it is; includes `loss` and the `score`."""
+        ...
+
+    def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write a model directory that works on raw input.
+
+        Args:
+            folder: appears whole, or not at all.
+            weights: as `get_weights(model)` gives them.
+            facts: what training knows for the model card: steps, scores, hours.
+        """
+        ...

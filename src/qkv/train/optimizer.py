@@ -1,0 +1,78 @@
+"""AdamW, its learning rate as a pure function of the step, and a moving average of the weights."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from qkv.models.weights import get_weights, set_weights
+from qkv.train.config import TrainingConfig
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """The rate of optimizer step `step`, counted from 1.
+
+    `inverse_sqrt` is equation 3 of Vaswani et al. 2017, scaled so that its peak is `config.learning_rate`.
+    """
+    if step < config.warmup:
+        return config.learning_rate * step / config.warmup
+    if config.schedule == "inverse_sqrt":
+        return config.learning_rate * math.sqrt(max(config.warmup, 1) / step)
+    progress = (step - config.warmup) / (config.max_steps - config.warmup)
+    remaining = (1 + math.cos(math.pi * progress)) / 2 if config.schedule == "cosine" else 1 - progress
+    return config.learning_rate * remaining
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices, but neither biases nor norms."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups,
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        eps=1e-9,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+class WeightAverage:
+    """Exponential moving average of a model's weights.
+
+    Args:
+        model: the model to follow.
+        decay: share of the old average that each update keeps; less in the first steps, which are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay = model, decay
+        self.weights = {name: weight.clone() for name, weight in get_weights(model).items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after optimizer step `step`."""
+        keep = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.weights.values()), list(get_weights(self.model).values()), 1 - keep)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Take over a saved average."""
+        for name, weight in self.weights.items():
+            weight.copy_(weights[name])
+
+
+@contextmanager
+def using_weights(model: nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:
+    """Run a block with other weights in the model, which then gets its own back, bit for bit. None changes nothing."""
+    if weights is None:
+        yield
+        return
+    own = {name: weight.clone() for name, weight in get_weights(model).items()}
+    set_weights(model, weights)
+    try:
+        yield
+    finally:
+        set_weights(model, own)
