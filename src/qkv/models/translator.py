@@ -64,7 +64,9 @@ class TranslatorModel(nn.Module):
         self.decoder = Transformer(config, cross=True)
         # The output projection is the target embedding, transposed, or a matrix of its own with the same shape.
         self.output = (
-            self.target_embedding if config.tie_embeddings else nn.Embedding(*self.target_embedding.weight.shape)
+            self.target_embedding
+            if config.tie_embeddings
+            else nn.Embedding(target_vocabulary or vocabulary, config.d_model)
         )
         self.output_bias = nn.Parameter(torch.zeros(target_vocabulary or vocabulary))
         self._initialise()

@@ -1,4 +1,4 @@
-"""The Transformer itself (Vaswani et al. 2017): attention, masks, positions, blocks. Knows nothing of tokens or files."""
+"""The Transformer itself (Vaswani et al. 2017): attention, masks, positions, blocks. Knows no tokens and no files."""
 
 from qkv.nn.attention import KVCache, LayerCache, MultiHeadAttention, Recorder, attend
 from qkv.nn.mask import causal_mask, padding_mask

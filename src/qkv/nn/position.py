@@ -39,7 +39,8 @@ class SinusoidalPositions(nn.Module):
 
     def __init__(self, d_model: int, layout: Layout = "interleaved") -> None:
         super().__init__()
-        self.d_model, self.layout = d_model, layout
+        self.d_model = d_model
+        self.layout: Layout = layout
         self.table: Tensor
         self.register_buffer("table", sinusoids(512, d_model, layout), persistent=False)
 

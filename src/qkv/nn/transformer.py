@@ -1,5 +1,6 @@
 """The Transformer's stack (Vaswani et al. 2017, figure 1 and section 3.1): one class for encoder and decoder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -133,7 +134,7 @@ class Block(nn.Module):
             x = self._residual(x, attend_context, self.cross_norm)
         return self._residual(x, self.feed_forward, self.feed_forward_norm)
 
-    def _residual(self, x: Tensor, sublayer, norm: nn.LayerNorm) -> Tensor:
+    def _residual(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: nn.LayerNorm) -> Tensor:
         if self.pre_norm:
             return x + self.dropout(sublayer(norm(x)))
         return norm(x + self.dropout(sublayer(x)))
