@@ -100,8 +100,3 @@ def _refuse_unknown(annotation: Any, data: Any, where: str, path: tuple[str, ...
         if name not in known:
             raise QkvError(f"{where}: unknown field {'.'.join((*path, str(name)))!r}; {nearest(str(name), known)}")
         _refuse_unknown(known[name], value, where, (*path, name))
-
-
-def to_yaml(config: Any) -> str:
-    """A dataclass as YAML that `parse` reads back."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,75 @@
+"""`qkv train`: from a recipe, from bare text, or on from where a run stopped."""
+
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qkv.errors import QkvError
+
+
+def train(
+    what: Annotated[str, typer.Argument(metavar="[RECIPE.yaml | RUN]", help="A recipe, or a run to go on with.")] = "",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Without a recipe: a TSV or JSONL file of pairs, or two line-aligned text files."),
+    ] = None,
+    from_: Annotated[str, typer.Option("--from", help="Language of the first column or file.")] = "",
+    to: Annotated[str, typer.Option(help="Language of the second column or file.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field: model.d_model=256.")
+    ] = None,
+) -> None:
+    """Train a model, with a recipe or straight from text; Ctrl-C saves, and `qkv train RUN` goes on."""
+    from rich.console import Console
+
+    from qkv.train.recipe import RECIPE, Recipe
+    from qkv.train.run import open_run
+
+    console, assignments = Console(stderr=True), set_ or []
+    path = Path(what)
+    if what and data:
+        raise QkvError("give a recipe or --data, not both")
+    if what and (path / RECIPE).exists():
+        if out or assignments:
+            raise QkvError(f"{path} goes on as it began: --out and --set are for new runs (or edit {path / RECIPE})")
+        run, recipe = path, Recipe.read(path / RECIPE)
+    else:
+        if what:
+            recipe = Recipe.read(path, assignments)
+        else:
+            recipe = Recipe.from_mapping(_recipe_for(data or [], from_, to, console), "the suggestion", assignments)
+        run = out or Path("runs") / (path.stem if what else data[0].name.split(".")[0] if data else "")
+        if (run / RECIPE).exists():
+            raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
+        recipe.write(run / RECIPE)
+    outcome = open_run(run, recipe, console).train()
+    if outcome.reason == "interrupted":
+        console.print(f"saved at step {outcome.step}; go on with: qkv train {run}", highlight=False)
+        raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
+    score = "" if outcome.score is None else f", best score {outcome.score:.2f}"
+    console.print(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}", highlight=False)
+
+
+def _recipe_for(data: list[Path], from_: str, to: str, console: Any) -> dict[str, Any]:
+    """The recipe that suits bare text."""
+    from qkv.data.parallel import measure
+
+    from qkv.tasks.suggestion import suggest
+
+    if not data:
+        raise QkvError("nothing to train on: give a recipe, a run, or --data FILE --from LANGUAGE --to LANGUAGE")
+    if not from_ or not to:
+        raise QkvError(f"--data {data[0]} needs --from and --to, such as --from en --to ko")
+    if len(data) > 2:
+        raise QkvError(f"--data takes one table or two line-aligned files, not {len(data)}; use a recipe for more")
+    corpus: dict[str, Any] = {"directions": [f"{from_}-{to}"]}
+    if len(data) == 2:
+        corpus["files"] = {from_: str(data[0]), to: str(data[1])}
+    else:
+        corpus |= {"table": str(data[0]), "columns": [from_, to]}
+    suggestion = suggest(*measure(corpus))
+    console.print(suggestion.reason, highlight=False)
+    return {"system": "translator", "data": {"train": [corpus]}, **suggestion.sections}

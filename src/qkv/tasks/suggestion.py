@@ -1,0 +1,80 @@
+"""Sensible sizes for an amount of text, for training without a recipe."""
+
+from dataclasses import dataclass
+from typing import Any
+
+BATCH_TOKENS = 4096
+_CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A configuration and the reason for it.
+
+    Attributes:
+        sections: `tokenizer`, `model` and `training` of a recipe.
+        reason: one line for the user.
+    """
+
+    sections: dict[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What suits texts of up to `pairs` sentence pairs: less text, fewer weights, more dropout, more epochs."""
+
+    pairs: float
+    vocabulary: int
+    d_model: int
+    d_ff: int
+    n_layers: int
+    dropout: float
+    epochs: int
+
+
+_SIZES = (
+    _Size(pairs=15_000, vocabulary=3_000, d_model=128, d_ff=256, n_layers=3, dropout=0.3, epochs=60),
+    _Size(pairs=150_000, vocabulary=8_000, d_model=192, d_ff=768, n_layers=4, dropout=0.2, epochs=40),
+    _Size(pairs=1_500_000, vocabulary=16_000, d_model=256, d_ff=1024, n_layers=6, dropout=0.1, epochs=20),
+    _Size(pairs=float("inf"), vocabulary=32_000, d_model=512, d_ff=2048, n_layers=6, dropout=0.1, epochs=10),
+)
+
+
+def suggest(pairs: int, characters: int) -> Suggestion:
+    """Sizes for a translator.
+
+    Args:
+        pairs: sentence pairs to train on.
+        characters: on the longer side of the corpus.
+    """
+    size = next(size for size in _SIZES if pairs <= size.pairs)
+    steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / BATCH_TOKENS, 1)
+    steps = int(min(max(steps_per_epoch * size.epochs, 600), 200_000))
+    warmup = min(steps // 8, 4000)
+    validate_every = max(steps // 20, 50)
+    reason = (
+        f"{pairs:,} pairs: {size.n_layers}+{size.n_layers} layers of width {size.d_model}, a vocabulary of up to "
+        f"{size.vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {BATCH_TOKENS:,} tokens"
+    )
+    return Suggestion(
+        {
+            "tokenizer": {"vocabulary": size.vocabulary, "sampling": 0.1},
+            "model": {
+                "d_model": size.d_model,
+                "d_ff": size.d_ff,
+                "n_layers": size.n_layers,
+                "n_heads": 4,
+                "dropout": size.dropout,
+            },
+            "training": {
+                "max_steps": steps,
+                "warmup": warmup,
+                "learning_rate": 2e-3 if size.d_model <= 256 else 7e-4,
+                "schedule": "cosine",
+                "validate_every": validate_every,
+                "patience": 6,
+            },
+        },
+        reason,
+    )

@@ -1,0 +1,150 @@
+"""What a run reports while it trains: a progress bar, metrics.jsonl, TensorBoard on request, a picture at the end."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from qkv.files import atomic_file
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class RunLog:
+    """Reports of one run.
+
+    Args:
+        run: the run's folder.
+        console: where progress is shown: a live bar on a terminal, a line every half minute elsewhere.
+        first_step: where training goes on; later lines of an interrupted run are dropped from metrics.jsonl.
+        max_steps: the end of the bar.
+        unit: what the rate counts.
+        tensorboard: write events to RUN/tensorboard too.
+    """
+
+    def __init__(
+        self, run: Path, console: Console, *, first_step: int, max_steps: int, unit: str, tensorboard: bool
+    ) -> None:
+        self.console, self.unit, self.max_steps = console, unit, max_steps
+        self.metrics = run / "metrics.jsonl"
+        self._drop_lines_after(first_step)
+        self._writer = _tensorboard_writer(run) if tensorboard else None
+        self._best = ""
+        self._last_line = time.monotonic()
+        self._bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._row = self._bar.add_task("training", total=max_steps, completed=first_step, status="")
+
+    def __enter__(self) -> Self:
+        self._file = self.metrics.open("a", encoding="utf-8")
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def training(self, step: int, metrics: dict[str, float]) -> None:
+        """Report a step: `loss`, `learning_rate`, `gradient_norm` and `<unit>_per_second`."""
+        self._write({"step": step, **metrics}, "train")
+        rate = metrics[f"{self.unit}_per_second"]
+        status = f"loss {metrics['loss']:.3f}  {rate:,.0f} {self.unit}/s{self._best}"
+        self._bar.update(self._row, completed=step, status=status)
+        if not self.console.is_terminal and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.console.print(f"step {step}/{self.max_steps}  {status}", highlight=False)
+
+    def validation(self, step: int, metrics: dict[str, float], score: str, best: float) -> None:
+        """Report a validation, whose metrics are written as `validation_*`."""
+        self._write({"step": step, **{f"validation_{name}": value for name, value in metrics.items()}}, "validation")
+        self._best = f"  best {score} {best:.2f}"
+        text = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        self.console.print(f"step {step}  validation: {text}", highlight=False)
+
+    def _write(self, record: dict[str, Any], group: str) -> None:
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._writer is not None:
+            for name, value in record.items():
+                if name != "step":
+                    self._writer.add_scalar(f"{group}/{name.removeprefix('validation_')}", value, record["step"])
+
+    def _drop_lines_after(self, step: int) -> None:
+        if self.metrics.exists():
+            kept = [line for line in _lines(self.metrics) if line["step"] <= step]
+            with atomic_file(self.metrics) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSONL file; a last line that a kill cut short is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def _tensorboard_writer(run: Path) -> Any:
+    from qkv.errors import QkvError
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise QkvError("training.tensorboard needs TensorBoard: pip install 'qkv[tensorboard]'") from error
+    return SummaryWriter(str(run / "tensorboard"))
+
+
+def draw_learning_curve(run: Path) -> Path:
+    """Draw metrics.jsonl as RUN/curve.png: losses on the left axis, validation scores on the right.
+
+    Returns:
+        Where the picture lies.
+    """
+    from matplotlib.figure import Figure
+
+    records = _lines(run / "metrics.jsonl")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    losses = figure.add_subplot(xlabel="step", ylabel="loss")
+    scores = losses.twinx()
+    colors = iter(f"C{n}" for n in range(1, 10))
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for record in records:
+        for name, value in record.items():
+            if name == "loss" or name.startswith("validation_"):
+                steps, values = curves.setdefault(name.replace("_", " "), ([], []))
+                steps.append(record["step"])
+                values.append(value)
+    for name, (steps, values) in curves.items():
+        if name == "loss":
+            losses.plot(steps, values, color="C0", alpha=0.5, linewidth=0.8, label="training loss")
+        else:
+            axes = losses if name == "validation loss" else scores
+            axes.plot(steps, values, marker="o", markersize=3, color=next(colors), label=name)
+    scores.set_ylabel("validation score")
+    handles = [line for axes in (losses, scores) for line in axes.get_lines()]
+    losses.legend(handles=handles, loc="center right", frameon=False)
+    losses.grid(alpha=0.2)
+    path = run / "curve.png"
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    return path
