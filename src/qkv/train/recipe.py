@@ -10,7 +10,7 @@ import yaml
 from qkv.config import assign, nearest, parse, read_yaml
 from qkv.errors import QkvError
 from qkv.files import atomic_file
-from qkv.tasks import TASKS
+from qkv.tasks.registry import TASKS
 from qkv.train.config import TrainingConfig
 
 RECIPE = "recipe.yaml"

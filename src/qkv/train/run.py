@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from qkv.tasks import TASKS
+from qkv.tasks.registry import TASKS
 from qkv.train.recipe import Recipe
 from qkv.train.trainer import Trainer
 
