@@ -1,0 +1,24 @@
+"""From a model's logits to sequences: one loop, strategies and filters. Knows nothing of the model that it drives."""
+
+from qkv.generation.filters import BannedTokens, Filter, ForcedPrefix, MinLength, NoRepeatNgram
+from qkv.generation.generate import Decode, DecoderState, generate, stream
+from qkv.generation.hypotheses import Hypothesis, Live
+from qkv.generation.strategies import Beam, Greedy, Sampling, Strategy
+
+__all__ = [
+    "BannedTokens",
+    "Beam",
+    "Decode",
+    "DecoderState",
+    "Filter",
+    "ForcedPrefix",
+    "Greedy",
+    "Hypothesis",
+    "Live",
+    "MinLength",
+    "NoRepeatNgram",
+    "Sampling",
+    "Strategy",
+    "generate",
+    "stream",
+]
