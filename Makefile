@@ -20,8 +20,10 @@ lint: .venv/.dev
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python scripts/code_links.py
 
 docs: .venv/.docs
+	$(BIN)/python scripts/code_links.py --check
 	$(BIN)/zensical build --clean --strict
 
 clean:
