@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ class Request:
     filters: tuple["Filter", ...]
 
 
+@runtime_checkable
 class Filter(Protocol):
     """Forbids tokens."""
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ from qkv.generation.hypotheses import Hypothesis, Kept, Live
 from qkv.generation.strategies import Greedy, Sampling, Strategy
 
 
+@runtime_checkable
 class DecoderState(Protocol):
     """What a model carries from step to step, a row for each hypothesis."""
 
@@ -68,7 +69,7 @@ def stream(
     decode: Decode[State],
     state: State,
     prompt: Int[Tensor, "B P"],
-    strategy: Greedy | Sampling,
+    strategy: Strategy,
     *,
     end_id: int,
     max_length: int | Sequence[int],
@@ -159,7 +160,7 @@ def _steps(
 
 
 def _kept(limits: tuple[int, ...], strategy: Strategy, device: torch.device) -> Kept:
-    searches = torch.tensor(limits, device=device).repeat_interleave(strategy.samples)
+    searches = torch.tensor(limits, dtype=torch.long, device=device).repeat_interleave(strategy.samples)
     return Kept(searches, strategy.n_best, strategy.length_penalty)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from qkv.errors import QkvError
 from qkv.generation.hypotheses import Live
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """What the loop asks of a strategy."""
 
@@ -186,7 +187,7 @@ class Beam:
         tokens = tokens[parents, index % n_candidates]
         ends = tokens == live.end_id
         place = torch.arange(best.shape[1], device=best.device)
-        chosen = torch.where(ends, place < self.size, (~ends).cumsum(dim=1) <= self.size) & (best > -math.inf)
+        chosen = torch.where(ends, place < self.size, (~ends).cumsum(dim=1) <= self.size) & (best != -math.inf)
         return parents[chosen], tokens[chosen]
 
 
