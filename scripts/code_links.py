@@ -31,7 +31,9 @@ def _definitions(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, int]]
             yield prefix + node.name, node.lineno
         if isinstance(node, ast.ClassDef):
             yield from _definitions(node.body, f"{prefix}{node.name}.")
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         yield from ((prefix + target.id, node.lineno) for target in targets if isinstance(target, ast.Name))
 
 
