@@ -51,17 +51,14 @@ class TokenizerConfig:
     normalization: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work."""
-        if self.kind not in ("bpe", "unigram"):
-            raise QkvError(f"tokenizer.kind is {self.kind!r}: choose 'bpe' or 'unigram'")
-        if self.normalization not in ("nmt_nfkc", "identity"):
-            raise QkvError(f"tokenizer.normalization is {self.normalization!r}: choose 'nmt_nfkc' or 'identity'")
+        if self.vocabulary < 1:
+            raise ValueError(f"vocabulary must be positive, not {self.vocabulary}")
         if not 0 <= self.sampling <= 1:
-            raise QkvError(f"tokenizer.sampling is {self.sampling}: choose a number from 0 (none) to 1")
-        if not 0.9 <= self.character_coverage <= 1:
-            raise QkvError(f"tokenizer.character_coverage is {self.character_coverage}: choose from 0.9 to 1")
+            raise ValueError(f"sampling must lie between 0 (none) and 1, not {self.sampling}")
         if self.sample_target and not self.sampling:
-            raise QkvError("tokenizer.sample_target needs tokenizer.sampling above 0: set it to 0.1, say")
+            raise ValueError("sample_target needs sampling above 0: set it to 0.1, say")
+        if not 0.9 <= self.character_coverage <= 1:
+            raise ValueError(f"character_coverage must lie between 0.9 and 1, not {self.character_coverage}")
 
 
 class Tokenizer:
@@ -154,7 +151,7 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without BEGIN and END."""
-        return [self._processor.encode(_valid(text)) for text in texts]
+        return self._processor.encode([without_surrogates(text) for text in texts], num_threads=1)
 
     def encode_sampled(self, texts: Sequence[str], *, alpha: float, seed: int) -> list[list[int]]:
         """Token ids of a random segmentation of each text: subword regularisation, the same for the same seed."""
@@ -162,7 +159,7 @@ class Tokenizer:
 
         def encode() -> None:
             for text in texts:
-                ids = self._processor.encode(_valid(text), enable_sampling=True, nbest_size=-1, alpha=alpha)
+                ids = self._processor.encode(without_surrogates(text), enable_sampling=True, nbest_size=-1, alpha=alpha)
                 encoded.append(ids)
 
         # A generator cannot be seeded again once its thread has used it, hence a new thread each time.
@@ -186,11 +183,11 @@ def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
     """Over-long lines in parts: SentencePiece would skip them."""
     for line in lines:
         for start in range(0, len(line), _MAX_TRAINING_CHARACTERS):
-            yield _valid(line[start : start + _MAX_TRAINING_CHARACTERS])
+            yield without_surrogates(line[start : start + _MAX_TRAINING_CHARACTERS])
 
 
-def _valid(text: str) -> str:
-    """Lone surrogates, which JSON escapes can smuggle in, have no UTF-8."""
+def without_surrogates(text: str) -> str:
+    """Text that has a UTF-8 form: lone surrogates, which JSON escapes can smuggle in, become U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
