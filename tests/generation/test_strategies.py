@@ -261,7 +261,6 @@ def test_streaming_gives_what_generate_gives(strategy: Greedy | Sampling):
     prompts = torch.tensor([PROMPT] * 6)
     streamed: list[list[int]] = [[] for _ in sentences]
     for step in stream(tree.decode, TreeState(sentences), prompts, strategy, end_id=END, max_length=limits):
-        assert not torch.is_inference_mode_enabled()
         for row, token in step:
             streamed[row].append(token)
     assert [tuple(tokens) for tokens in streamed] == [
@@ -276,6 +275,18 @@ def test_the_stream_is_read_as_it_is_written():
     next(tokens)
     next(tokens)
     assert state.rows == [1, 1]
+
+
+def test_the_model_runs_in_inference_mode_and_whoever_reads_the_stream_does_not():
+    modes = []
+
+    def decode(tokens, state):
+        modes.append(torch.is_inference_mode_enabled())
+        return Tree(vocabulary=5, end_bias=-30.0).decode(tokens, state)
+
+    for _ in stream(decode, TreeState((0,)), torch.tensor([PROMPT]), Greedy(), end_id=END, max_length=4):
+        assert not torch.is_inference_mode_enabled()
+    assert modes == [True] * 4
 
 
 def test_no_rows_give_no_hypotheses():

@@ -101,7 +101,6 @@ def stream(
     return (list(zip(live.sentence.tolist(), live.tokens[:, -1].tolist(), strict=True)) for live in steps)
 
 
-@torch.inference_mode()
 def _steps(
     decode: Decode[State],
     state: State,
@@ -115,48 +114,61 @@ def _steps(
     """Run to the end; after each step give the hypotheses that have a new token other than the end token."""
     if len(prompt) == 0:
         return
-    logits = decode(prompt, state)
+    live, logits = _read_prompt(decode, state, prompt, strategy.samples, end_id)
     request = Request(limits=limits, vocabulary=logits.shape[1], end_id=end_id, filters=filters)
     for each in filters:
         each.check(request)
-    rows = torch.arange(len(prompt), device=prompt.device)
-    if strategy.samples > 1:  # The prompt is read once for all samples of a row.
-        rows = rows.repeat_interleave(strategy.samples)
+    limit = torch.tensor(limits, device=prompt.device)
+    while True:
+        with torch.inference_mode():  # The mode must not reach whoever reads the stream, so it ends before the yield.
+            log_probs = logits.float().log_softmax(dim=-1)
+            for each in filters:
+                log_probs = each(log_probs, live)
+            if filters:
+                kept.add(live, log_probs.amax(dim=-1) == -math.inf, finished=False)
+            parents, tokens = strategy.select(log_probs, live)
+            grown = live.extend(parents, tokens, log_probs)
+            if grown.log_probability.isnan().any():
+                raise QkvError(
+                    "the model's logits are not numbers (NaN): its weights are damaged, or it overflows"
+                )
+            possible = grown.log_probability > -math.inf
+            ends = tokens == end_id
+            at_limit = limit[grown.sentence] == grown.length
+            kept.add(grown, possible & ends, finished=True)
+            kept.add(grown, possible & ~ends & at_limit, finished=False)
+            emitted = possible & ~ends
+        yield grown.take(emitted)
+        with torch.inference_mode():
+            goes_on = emitted & ~at_limit
+            goes_on &= kept.can_improve(grown, goes_on)
+            if not goes_on.any():
+                return
+            order = parents[goes_on]
+            if len(order) != len(live.search) or not torch.equal(order, torch.arange(len(order), device=order.device)):
+                state.reorder(order)
+            live = grown.take(goes_on)
+            logits = decode(live.tokens[:, -1:], state)
+
+
+@torch.inference_mode()
+def _read_prompt(
+    decode: Decode[State], state: State, prompt: Int[Tensor, "B P"], samples: int, end_id: int
+) -> tuple[Live, Float[Tensor, "N V"]]:
+    """The empty hypotheses and the logits of their first tokens; a prompt is read once for all its samples."""
+    logits = decode(prompt, state)
+    rows = torch.arange(len(prompt), device=prompt.device).repeat_interleave(samples)
+    if samples > 1:
         state.reorder(rows)
         logits = logits[rows]
     live = Live(
         tokens=prompt.new_empty(len(rows), 0),
         log_probability=torch.zeros(len(rows), device=prompt.device),
         search=torch.arange(len(rows), device=prompt.device),
-        samples=strategy.samples,
+        samples=samples,
         end_id=end_id,
     )
-    limit = torch.tensor(limits, device=prompt.device)
-    while True:
-        log_probs = logits.float().log_softmax(dim=-1)
-        for each in filters:
-            log_probs = each(log_probs, live)
-        if filters:
-            kept.add(live, log_probs.amax(dim=-1) == -math.inf, finished=False)
-        parents, tokens = strategy.select(log_probs, live)
-        grown = live.extend(parents, tokens, log_probs)
-        if grown.log_probability.isnan().any():
-            raise QkvError("the model's logits are not numbers (NaN); its weights are damaged or its input overflows")
-        possible = grown.log_probability > -math.inf
-        ends = tokens == end_id
-        at_limit = limit[grown.sentence] == grown.length
-        kept.add(grown, possible & ends, finished=True)
-        kept.add(grown, possible & ~ends & at_limit, finished=False)
-        goes_on = possible & ~ends & ~at_limit
-        yield grown.take(possible & ~ends)
-        goes_on &= kept.can_improve(grown, goes_on)
-        if not goes_on.any():
-            return
-        order = parents[goes_on]
-        if not (len(order) == len(live.search) and torch.equal(order, torch.arange(len(order), device=order.device))):
-            state.reorder(order)
-        live = grown.take(goes_on)
-        logits = decode(live.tokens[:, -1:], state)
+    return live, logits
 
 
 def _kept(limits: tuple[int, ...], strategy: Strategy, device: torch.device) -> Kept:
