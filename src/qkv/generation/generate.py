@@ -129,9 +129,7 @@ def _steps(
             parents, tokens = strategy.select(log_probs, live)
             grown = live.extend(parents, tokens, log_probs)
             if grown.log_probability.isnan().any():
-                raise QkvError(
-                    "the model's logits are not numbers (NaN): its weights are damaged, or it overflows"
-                )
+                raise QkvError("the model's logits are not numbers (NaN): its weights are damaged, or it overflows")
             possible = grown.log_probability > -math.inf
             ends = tokens == end_id
             at_limit = limit[grown.sentence] == grown.length
