@@ -37,38 +37,37 @@ def _definitions(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, int]]
         yield from ((prefix + target.id, node.lineno) for target in targets if isinstance(target, ast.Name))
 
 
-def corrected(page: Path) -> tuple[str, list[str]]:
-    """The page with right line numbers, and one line for each link that was wrong.
-
-    Raises:
-        ValueError: a link leads to a file or a name that does not exist.
-    """
+def corrected(page: Path) -> tuple[str, list[str], list[str]]:
+    """The page with right line numbers, a line for each number that was wrong, and one for each name that is missing."""
     wrong: list[str] = []
+    missing: list[str] = []
 
     def correct(match: re.Match[str]) -> str:
         name, path = match["name"], match["file"]
         file = Path(os.path.normpath(page.parent / path))
         line = definitions(file).get(name) if file.is_file() else None
         if line is None:
-            raise ValueError(f"{page.relative_to(ROOT)}: there is no {name} in {path}")
+            missing.append(f"{page.relative_to(ROOT)}: there is no {name} in {path}")
+            return match[0]
         if match["line"] != str(line):
             wrong.append(f"{page.relative_to(ROOT)}: {name} is on line {line} of {path}, not {match['line']}")
         return f"[`{name}`]({path}#L{line})"
 
-    return LINK.sub(correct, page.read_text(encoding="utf-8")), wrong
+    return LINK.sub(correct, page.read_text(encoding="utf-8")), wrong, missing
 
 
 def main() -> int:
-    """Correct or check all pages; the number of wrong links is the exit status."""
+    """Correct or check all pages. The exit status is 1 where something is left to correct."""
     check = "--check" in sys.argv[1:]
     found: list[str] = []
     for page in pages():
-        text, wrong = corrected(page)
-        found += wrong
+        text, wrong, missing = corrected(page)
+        found += missing + (wrong if check else [])
         if wrong and not check:
             page.write_text(text, encoding="utf-8")
-    print("\n".join(found), end="\n" if found else "")
-    return min(len(found), 1) if check else 0
+    for line in found:
+        print(line, file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

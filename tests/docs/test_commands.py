@@ -1,0 +1,76 @@
+"""Every command and every piece of Python that README and docs show is run, page by page, in a fresh folder.
+
+A page's ```sh and ```python blocks form one script. A block after a comment `<!-- not run: why -->` is left out; that
+is for what would go to the network or never end. `fixtures/` holds the files that pages speak of, `bin/` a `qkv` that
+trains only a few small steps.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MAY_STAY_UNRUN = ("git clone ", "cd ", "pip install ", "make ", "tensorboard ")
+
+
+def blocks(page: Path) -> list[re.Match[str]]:
+    return [
+        match for match in BLOCK.finditer(page.read_text(encoding="utf-8")) if match["language"] in ("sh", "python")
+    ]
+
+
+def script(page: Path) -> str:
+    parts = []
+    for block in blocks(page):
+        if block["why"]:
+            continue
+        code = block["code"]
+        parts.append(code if block["language"] == "sh" else f"python -W error - <<'END_OF_BLOCK'\n{code}END_OF_BLOCK\n")
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if script(page)], ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_runs(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(HERE / "fixtures", tmp_path, dirs_exist_ok=True)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(HERE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "REPOSITORY": str(ROOT),
+        "REAL_MAKE": shutil.which("make") or "make",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-x", "-c", script(page)],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_only_what_cannot_run_is_left_out(page: Path) -> None:
+    for block in blocks(page):
+        if block["why"]:
+            for line in block["code"].splitlines():
+                assert line.startswith(MAY_STAY_UNRUN), f"{line!r} could be run"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_is_seen(page: Path) -> None:
+    # A fence that the pattern above misses would silently go unchecked.
+    text = page.read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) == text.count("```") / 2
+    assert {match["language"] for match in BLOCK.finditer(text)} <= {"sh", "python", "text", "yaml", "json"}
