@@ -1,0 +1,27 @@
+"""What a model attends to: as data and as pictures. Layers and heads count from 1, as in the paper."""
+
+from qkv.explain.attention import (
+    AttentionMap,
+    AttentionRecord,
+    Link,
+    explain_translation,
+    informative_head,
+    record_attention,
+)
+from qkv.explain.picture import Drawing, Panel, draw, draw_translation
+from qkv.explain.words import Token, group_words
+
+__all__ = [
+    "AttentionMap",
+    "AttentionRecord",
+    "Drawing",
+    "Link",
+    "Panel",
+    "Token",
+    "draw",
+    "draw_translation",
+    "explain_translation",
+    "group_words",
+    "informative_head",
+    "record_attention",
+]
