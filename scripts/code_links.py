@@ -38,7 +38,7 @@ def _definitions(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, int]]
 
 
 def corrected(page: Path) -> tuple[str, list[str], list[str]]:
-    """The page with right line numbers, a line for each number that was wrong, and one for each name that is missing."""
+    """The page with right line numbers, a line for each number that was wrong, and one for each missing name."""
     wrong: list[str] = []
     missing: list[str] = []
 
