@@ -80,8 +80,8 @@ def test_errors_name_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "broken.model").write_bytes(b"not a model")
     with pytest.raises(QkvError, match="not a SentencePiece model"):
         Tokenizer.load(tmp_path / "broken.model")
-    with pytest.raises(QkvError, match="kind"):
-        TokenizerConfig(kind="wordpiece")  # pyright: ignore
+    with pytest.raises(ValueError, match="sample_target"):
+        TokenizerConfig(sample_target=True)
 
 
 def test_codec_tags_the_source(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from qkv.data.batches import BatchSampler, TranslationBatch, collate, cut_by_len
 from qkv.data.codec import Codec, Direction, format_direction
 from qkv.data.config import CorpusConfig, DataConfig
 from qkv.data.examples import Examples
-from qkv.data.parallel import ParallelData, ParallelText, measure
+from qkv.data.parallel import ParallelData, measure
 from qkv.data.permutation import derive_seed
 from qkv.data.report import Report, report
+from qkv.data.text import ParallelText
 from qkv.data.tokenizer import BEGIN, END, PAD, UNK, Tokenizer, TokenizerConfig
 
 __all__ = [

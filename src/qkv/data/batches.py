@@ -32,6 +32,12 @@ class TranslationBatch:
     target_input: Int[Tensor, "B T"]
     target_output: Int[Tensor, "B T"]
 
+    def to(self, device: torch.device) -> "TranslationBatch":
+        """The batch on a device."""
+        return TranslationBatch(
+            *(x.to(device) for x in (self.source, self.source_lengths, self.target_input, self.target_output))
+        )
+
 
 def collate(
     examples: Examples, indices: Indices, *, sampling: float = 0.0, sample_target: bool = False, seed: int = 0

@@ -49,7 +49,10 @@ def hold_out(
         size = min(max(1, round(wanted * corpus.text.rows / total)), corpus.text.rows - 1)
         held_out.append(np.sort(rows[np.argsort(count, kind="stable")][:size]))
     if not sum(map(len, held_out)):
-        raise QkvError(f"{corpora[0].text.corpus.name}: too few usable pairs to hold any out; add pairs or validation")
+        raise QkvError(
+            f"{corpora[0].text.corpus.name}: too few pairs to hold one out for validation, not counting those that "
+            f"are empty or longer than max_length ({max_length} tokens); add pairs, or name validation files"
+        )
     return list(zip(held_out, _shadowed(corpora, held_out, sources)))
 
 

@@ -1,22 +1,35 @@
-"""From files to numbered, tokenized sentence pairs, in two steps with the tokenizer's training between them."""
+"""Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
+from rich.progress import SpinnerColumn, TimeRemainingColumn
 
+from qkv.data.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
 from qkv.data.codec import Codec, Direction, format_direction
-from qkv.data.config import CorpusConfig, DataConfig, directions_of
+from qkv.data.config import CorpusConfig, DataConfig
 from qkv.data.examples import Corpus, Examples, Indices, View
 from qkv.data.holdout import hold_out
+from qkv.data.permutation import derive_seed
 from qkv.data.readers import read_languages, read_rows
+from qkv.data.report import Report, report
 from qkv.data.store import Progress, TextStore, TokenStore
-from qkv.data.tokenizer import Tokenizer, TokenizerConfig
+from qkv.data.text import ParallelText
+from qkv.data.tokenizer import TokenizerConfig
 from qkv.errors import QkvError
+from qkv.files import atomic_folder
 
-_TOKENIZER_LINES = 500_000
+_log = logging.getLogger(__name__)
 
 
 def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
@@ -36,95 +49,10 @@ def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
     return rows, max(characters)
 
 
-@dataclass(frozen=True)
-class ParallelText:
-    """The texts of all corpora, on disk: what a tokenizer is trained on.
-
-    Attributes:
-        config: where they come from.
-        train: the training corpora.
-        validation: the validation corpora; none if pairs are to be held out.
-        directions: all directions of the training corpora.
-    """
-
-    config: DataConfig
-    train: tuple[TextStore, ...]
-    validation: tuple[TextStore, ...]
-    directions: tuple[Direction, ...]
-
-    @classmethod
-    def open(cls, config: DataConfig, cache: Path, progress: Progress | None = None) -> "ParallelText":
-        """Read the files into `cache`, unless they are there and have not changed since.
-
-        Raises:
-            QkvError: a file is unreadable, malformed or empty, or validation knows no direction of the training.
-        """
-        train, validation = (
-            tuple(TextStore.open(corpus, cache, progress) for corpus in corpora)
-            for corpora in (config.train, config.validation)
-        )
-        directions = tuple(dict.fromkeys(d for store in train for d in directions_of(store.corpus, store.languages)))
-        text = cls(config, train, validation, directions)
-        for store in validation:
-            text.directions_of(store)
-        return text
-
-    def directions_of(self, store: TextStore) -> tuple[Direction, ...]:
-        """The directions that a corpus is used for.
-
-        Raises:
-            QkvError: none of them is trained, or one that the configuration names is not.
-        """
-        asked = directions_of(store.corpus, store.languages)
-        known = tuple(direction for direction in asked if direction in self.directions)
-        if not known or (store.corpus.directions is not None and len(known) < len(asked)):
-            unknown = next(direction for direction in asked if direction not in self.directions)
-            trained = ", ".join(map(format_direction, self.directions))
-            raise QkvError(f"{store.corpus.name}: {format_direction(unknown)} is not trained; choose from {trained}")
-        return known
-
-    def lines(self, languages: Sequence[str], limit: int = _TOKENIZER_LINES) -> Iterator[str]:
-        """Training text in these languages, evenly thinned out to `limit` lines.
-
-        Of a language with n lines a share in proportion to n^(1/temperature) is taken, as its pairs are in training.
-        """
-        sizes = {
-            language: sum(store.rows for store in self.train if language in store.languages) for language in languages
-        }
-        weights = {language: size ** (1 / self.config.temperature) for language, size in sizes.items()}
-        for language, size in sizes.items():
-            wanted = min(size, max(1, int(limit * weights[language] / sum(weights.values()))))
-            seen = 0
-            for store in self.train:
-                if language in store.languages:
-                    for block in store.texts(language).blocks():
-                        numbers = np.arange(seen, seen + len(block))
-                        # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
-                        taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]
-                        yield from block.take(taken - seen).to_pylist()
-                        seen += len(block)
-
-    def train_codec(self, config: TokenizerConfig) -> Codec:
-        """Learn the vocabulary, or the two of them.
-
-        Raises:
-            QkvError: the text does not suit the configuration.
-        """
-        targets = list(dict.fromkeys(to for _, to in self.directions))
-        if not config.separate:
-            languages = list(dict.fromkeys(language for direction in self.directions for language in direction))
-            tags = targets if len(self.directions) > 1 else []
-            tokenizer = Tokenizer.train(self.lines(languages), config, tags)
-            return Codec(tokenizer, tokenizer, self.directions, target_tags=bool(tags))
-        if len(self.directions) != 1:
-            names = ", ".join(map(format_direction, self.directions))
-            raise QkvError(f"tokenizer.separate works for one direction, not for {names}; set it to false")
-        source, target = (Tokenizer.train(self.lines([language]), config) for language in self.directions[0])
-        return Codec(source, target, self.directions, target_tags=False)
-
-
 class ParallelData:
-    """Tokenized sentence pairs for training and validation.
+    """Sentence pairs to train and to validate on, as batches and as text.
+
+    Every batch is a pure function of the files, the configuration and (seed, epoch, index).
 
     Attributes:
         codec: the tokenizers.
@@ -133,24 +61,32 @@ class ParallelData:
     """
 
     def __init__(
-        self, text: ParallelText, codec: Codec, cache: Path, *, seed: int, progress: Progress | None = None
+        self,
+        text: ParallelText,
+        codec: Codec,
+        tokenizer: TokenizerConfig,
+        cache: Path,
+        *,
+        seed: int,
+        progress: Progress | None = None,
     ) -> None:
-        """Tokenize the texts into `cache`, unless that is done already.
+        """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
 
         Args:
             text: the texts.
             codec: the tokenizers, trained on them (`ParallelText.train_codec`) or elsewhere.
+            tokenizer: how to sample from them.
             cache: where tokens are kept.
-            seed: of the choice of held-out pairs.
+            seed: of held-out pairs, batches and sampling.
             progress: told of the work.
 
         Raises:
-            QkvError: the codec is for other directions, or a direction has no usable pair.
+            QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
         """
         if codec.directions != text.directions:
             known, asked = (", ".join(map(format_direction, d)) for d in (codec.directions, text.directions))
             raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
-        self.codec = codec
+        self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
         config = text.config
         train, validation = (
             [_tokenized(store, text.directions_of(store), codec, cache, progress) for store in stores]
@@ -166,12 +102,88 @@ class ParallelData:
             held_out = [view for corpus, (rows, _) in aside for view in self._views(corpus, rows)]
         self.train = Examples(views, codec, config.max_length)
         self.validation = Examples(held_out, codec, config.max_length)
-        for number, direction in enumerate(codec.directions):
+        self._check()
+        self._sampler = BatchSampler(
+            self.train, batch_tokens=config.batch_tokens, temperature=config.temperature, seed=seed
+        )
+        self._epoch: tuple[int, Epoch] | None = None
+
+    @classmethod
+    def open(
+        cls, config: DataConfig, tokenizer: TokenizerConfig, cache: Path, seed: int, console: Console
+    ) -> "ParallelData":
+        """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
+
+        Args:
+            config: where the text is and how to mix it.
+            tokenizer: how to learn the vocabulary, and how to sample from it.
+            cache: a folder for everything that is derived from the files.
+            seed: of held-out pairs, batches and sampling.
+            console: where progress is shown.
+
+        Raises:
+            QkvError: the data cannot be used; the message says where and why.
+        """
+        with _progress_on(console) as progress:
+            text = ParallelText.open(config, cache, progress)
+            codec = _codec(text, tokenizer, cache, progress)
+            return cls(text, codec, tokenizer, cache, seed=seed, progress=progress)
+
+    @cached_property
+    def report(self) -> Report:
+        """What the data is like. Goes through the lengths of all pairs once."""
+        return report(self.train, self.validation)
+
+    @property
+    def max_source_tokens(self) -> int:
+        """Length of the longest source trained on, tag and END included."""
+        return self.train.longest_source
+
+    def n_batches(self, epoch: int) -> int:
+        """Number of batches in an epoch."""
+        return len(self._batches(epoch))
+
+    def batch(self, epoch: int, index: int) -> TranslationBatch:
+        """A training batch, subword regularisation included."""
+        return collate(
+            self.train,
+            self._batches(epoch)[index],
+            sampling=self._tokenizer.sampling,
+            sample_target=self._tokenizer.sample_target,
+            seed=derive_seed(self._seed, epoch, index),
+        )
+
+    def validation_batches(self) -> Iterator[TranslationBatch]:
+        """All validation pairs, the same batches each time."""
+        pairs = [self.validation.select(number) for number in range(len(self.codec.directions))]
+        for indices in cut_by_length(self.validation, np.concatenate(pairs), self._config.batch_tokens):
+            yield collate(self.validation, indices)
+
+    @property
+    def validation_directions(self) -> tuple[Direction, ...]:
+        """Directions that have validation pairs."""
+        pairs = self.validation.usable_pairs
+        return tuple(direction for direction, count in zip(self.codec.directions, pairs) if count)
+
+    def validation_texts(self, direction: Direction, limit: int | None = None) -> tuple[list[str], list[str]]:
+        """Sources and references of a direction, in order; evenly thinned out to `limit` if there are more."""
+        indices = self.validation.select(self.codec.directions.index(direction))
+        if limit is not None and limit < len(indices):
+            indices = indices[np.arange(limit) * len(indices) // limit]
+        return self.validation.texts(indices)
+
+    def _batches(self, epoch: int) -> Epoch:
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, self._sampler.batches(epoch)
+        return self._epoch[1]
+
+    def _check(self) -> None:
+        for number, direction in enumerate(self.codec.directions):
             if not self.train.usable_pairs[number]:
                 name, size = format_direction(direction), self.train.size(number)
                 raise QkvError(
                     f"{name}: none of {size:,} pairs is left to train on; each is empty, longer than max_length "
-                    f"({config.max_length} tokens) or held out for validation: add pairs, or validation of its own"
+                    f"({self._config.max_length} tokens) or held out for validation: add pairs or validation"
                 )
         if not self.validation.usable_pairs.sum():
             raise QkvError("validation has no usable pair: every one is empty or longer than max_length")
@@ -189,3 +201,41 @@ def _tokenized(
     # With separate vocabularies there is one direction, so a language is either the source or the target.
     tokenizers = [codec.target if language == codec.targets[0] else codec.source for language in store.languages]
     return Corpus(store, TokenStore.open(store, tokenizers, cache, progress), directions)
+
+
+def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: Progress) -> Codec:
+    """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
+    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
+    origin = [[str(path.resolve()) for path in store.corpus.paths] for store in text.train]
+    key = json.dumps([learning, origin, text.directions, text.config.temperature])
+    folder = cache / f"tokenizer-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    stores = [store.folder.name for store in text.train]
+    if not folder.exists():
+        progress("learning the vocabulary", 0, None)
+        codec = text.train_codec(config)
+        with atomic_folder(folder) as temporary:
+            for name, content in codec.files().items():
+                (temporary / name).write_bytes(content)
+            (temporary / "config.json").write_text(json.dumps({**codec.config(), "stores": stores}))
+    saved = json.loads((folder / "config.json").read_text())
+    if saved["stores"] != stores:
+        _log.warning("the training text has changed since the vocabulary was learnt from it; the vocabulary is kept")
+    return Codec.load(folder, saved)
+
+
+@contextmanager
+def _progress_on(console: Console) -> Iterator[Progress]:
+    """A bar for what is under way."""
+    columns = (SpinnerColumn(), *ProgressBar.get_default_columns()[:-1], TimeRemainingColumn())
+    with ProgressBar(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bar.remove_task(task)
+                tasks.clear()
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show

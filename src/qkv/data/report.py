@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from qkv.data.codec import format_direction
 from qkv.data.examples import FATES, Examples
-from qkv.data.parallel import ParallelData
 from qkv.data.permutation import mix
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ class DirectionReport:
         pairs: lines of all its corpora.
         fates: how many of them are used, or left out and why: each pair counts once (see `examples.FATES`).
         duplicates: pairs equal on both sides to another one, the first of each not counted.
-        suspicious: pairs with text on both sides, one side three times as long as the direction's average ratio of
-            tokens lets expect. They are used.
+        suspicious: pairs neither empty nor too long, one side three times as long in tokens as the other lets
+            expect, going by the average of the direction. They are used.
         source: lengths of its sources.
         target: lengths of its targets.
         places: file and line of the first pairs that are empty, too_long or suspicious.
@@ -94,6 +93,7 @@ class Report:
         """For a terminal."""
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         vocabulary = f"{self.vocabulary:,}" + (f" + {self.target_vocabulary:,}" if self.target_vocabulary else "")
         table = Table(title=f"The data, with a vocabulary of {vocabulary}", title_justify="left", box=None)
@@ -108,7 +108,7 @@ class Report:
             held_out = row.fates["held_out"] + row.fates["shadowed"]
             numbers = (row.pairs, *fates, held_out, row.duplicates, row.suspicious, validation.get(row.direction, 0))
             table.add_row(row.direction, *(f"{n:,}" for n in numbers), f"{row.source}\n{row.target}")
-        return Group(table, *self._notes())
+        return Group(table, *map(Text, self._notes()))
 
     def _notes(self) -> Iterator[str]:
         """Where to look for what is odd."""
@@ -119,11 +119,10 @@ class Report:
                 yield f"{row.direction}, {name}: {', '.join(places)}{', …' if total > len(places) else ''}"
 
 
-def report(data: ParallelData) -> Report:
+def report(train: Examples, validation: Examples) -> Report:
     """Look through the lengths and hashes of all pairs, a block at a time."""
-    return Report(
-        _directions(data.train), _directions(data.validation), data.codec.vocabulary, data.codec.target_vocabulary
-    )
+    codec = train.codec
+    return Report(_directions(train), _directions(validation), codec.vocabulary, codec.target_vocabulary)
 
 
 def _directions(examples: Examples) -> list[DirectionReport]:
@@ -132,10 +131,14 @@ def _directions(examples: Examples) -> list[DirectionReport]:
 
 def _direction(examples: Examples, direction: int) -> DirectionReport:
     sides = _Side(), _Side()
+    totals = np.ones(2)
     for indices in examples.blocks(*examples.range(direction)):
-        for side, tokens, characters in zip(sides, examples.tokens_of(indices), examples.characters_of(indices)):
-            side.add(tokens, characters)
-    average = sides[0].tokens / max(sides[1].tokens, 1)
+        fit = _fit(examples.fate(indices))
+        tokens = examples.tokens_of(indices)
+        for side, of_side, characters in zip(sides, tokens, examples.characters_of(indices)):
+            side.add(of_side, characters)
+        totals += [of_side[fit].sum(dtype=np.int64) for of_side in tokens]
+    average = totals[0] / totals[1]
     fates = np.zeros(len(FATES), np.int64)
     suspicious = 0
     places: dict[str, list[str]] = {}
@@ -144,7 +147,7 @@ def _direction(examples: Examples, direction: int) -> DirectionReport:
         fates += np.bincount(fate, minlength=len(FATES))
         source, target = examples.tokens_of(indices)
         ratio = np.log((source + _SMOOTHING) / (target * average + _SMOOTHING))
-        odd = (np.abs(ratio) > np.log(_SUSPICIOUS_RATIO)) & (np.minimum(source, target) > 0)
+        odd = (np.abs(ratio) > np.log(_SUSPICIOUS_RATIO)) & _fit(fate)
         suspicious += int(odd.sum())
         for kind, of_kind in (
             ("empty", fate == FATES.index("empty")),
@@ -165,6 +168,11 @@ def _direction(examples: Examples, direction: int) -> DirectionReport:
     )
 
 
+def _fit(fate: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Pairs that are neither empty nor over-long."""
+    return (fate != FATES.index("empty")) & (fate != FATES.index("too_long"))
+
+
 def _duplicates(examples: Examples, direction: int) -> int:
     """Pairs that repeat another one. Hashes are gone through in slices by value, so that few are in memory at once."""
     slices = -(-examples.size(direction) // _HASHES_AT_ONCE)
@@ -183,12 +191,12 @@ class _Side:
     """Lengths of one side, counted."""
 
     def __init__(self) -> None:
-        self.tokens = self._characters = self._texts = self._most_tokens = self._most_characters = 0
+        self._tokens = self._characters = self._texts = self._most_tokens = self._most_characters = 0
         self._counts = np.zeros(_LONGEST_COUNTED + 1, np.int64)
 
     def add(self, tokens: NDArray[np.int32], characters: NDArray[np.int32]) -> None:
         self._texts += len(tokens)
-        self.tokens += int(tokens.sum(dtype=np.int64))
+        self._tokens += int(tokens.sum(dtype=np.int64))
         self._characters += int(characters.sum(dtype=np.int64))
         self._most_tokens = max(self._most_tokens, int(tokens.max()))
         self._most_characters = max(self._most_characters, int(characters.max()))
@@ -196,7 +204,7 @@ class _Side:
 
     def lengths(self) -> Lengths:
         return Lengths(
-            mean_tokens=self.tokens / self._texts,
+            mean_tokens=self._tokens / self._texts,
             p95_tokens=int(np.searchsorted(np.cumsum(self._counts), 0.95 * self._texts)),
             max_tokens=self._most_tokens,
             mean_characters=self._characters / self._texts,
