@@ -133,6 +133,12 @@ def test_top_is_the_strongest_without_special_tokens():
     assert made(weights[None, None], "<2de> the dog it").top(2, 2) == links
 
 
+def test_strongest_links_are_between_words_that_differ():
+    weights = torch.tensor([[0.6, 0.1, 0.2, 0.1], [0.0, 0.5, 0.2, 0.3], [0.4, 0.4, 0.1, 0.1], [0.2, 0.3, 0.5, 0.0]])
+    links = made(weights[None, None], "<2de> dog it .").map("encoder", "self").strongest(3)
+    assert [(link.query.text, link.key.text) for link in links] == [("it", "dog"), ("dog", "it")]
+
+
 def test_informative_head_ignores_neighbours_and_columns_that_all_look_at():
     words = "<2de> the dog ate because it . <end>"
     n = len(words.split())

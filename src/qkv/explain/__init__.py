@@ -9,7 +9,7 @@ from qkv.explain.attention import (
     record_attention,
 )
 from qkv.explain.picture import Drawing, Panel, draw, draw_translation
-from qkv.explain.words import Token, group_words
+from qkv.explain.words import Token, group_words, printable
 
 __all__ = [
     "AttentionMap",
@@ -23,5 +23,6 @@ __all__ = [
     "explain_translation",
     "group_words",
     "informative_head",
+    "printable",
     "record_attention",
 ]

@@ -55,6 +55,16 @@ class AttentionMap:
         ]
         return sorted(links, key=lambda link: -link.weight)[:n]
 
+    def strongest(self, n: int) -> list[Link]:
+        """The n strongest links between words that differ; special tokens and punctuation left out."""
+        links = (
+            Link(query, key, weight)
+            for query, row in zip(self.queries, self.weights.tolist(), strict=True)
+            for key, weight in zip(self.keys, row, strict=True)
+            if query.is_word and key.is_word and query != key
+        )
+        return sorted(links, key=lambda link: -link.weight)[:n]
+
 
 @dataclass(frozen=True)
 class AttentionRecord:

@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 from qkv.errors import QkvError
 from qkv.explain.attention import AttentionMap, AttentionRecord, informative_head
 from qkv.explain.fonts import find_fonts, substitute
-from qkv.explain.words import Token
+from qkv.explain.words import Token, printable
 from qkv.files import atomic_file
 
 # One hue from light to dark: the order survives every kind of colour blindness, and a black-and-white printer.
@@ -79,7 +79,7 @@ def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> se
         raise QkvError(f"{path}: pictures are PNG files, give a name that ends in .png")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # the picture does not depend on the user's own settings
-        fonts, missing = find_fonts(_printable("".join(_texts(panels, heading))))
+        fonts, missing = find_fonts(printable("".join(_texts(panels, heading))))
         matplotlib.rcParams.update({"font.family": fonts, "text.parse_math": False, "text.color": _INK})
         figure = _compose(panels, heading, missing)
         try:
@@ -228,9 +228,4 @@ def _label(token: Token, missing: Set[str]) -> str:
 
 
 def _clean(text: str, missing: Set[str]) -> str:
-    return substitute(_printable(text), missing)
-
-
-def _printable(text: str) -> str:
-    """Control characters and line ends have no glyph."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return substitute(printable(text), missing)

@@ -1,0 +1,109 @@
+"""`qkv explain`: what a model attends to while it translates a sentence."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qkv.errors import QkvError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from qkv.explain import AttentionRecord, Drawing
+
+_LINKS = 8
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="A bundled model, a model folder or a run.", show_default=False)],
+    sentence: Annotated[str, typer.Argument(help="What to translate.", show_default=False)],
+    to: Annotated[str, typer.Option(help="Language to translate into.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture.", show_default=False)],
+    from_: Annotated[str | None, typer.Option("--from", help="Language of the sentence.")] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="Show this layer, from 1. [default: the mean, and one head]")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(help="Show this encoder head, from 1. [default: most informative]")
+    ] = None,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged into words.")
+    ] = False,
+    json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All weights as data.")] = None,
+) -> None:
+    """Translate a sentence and draw where the model looked: cross-attention, and one head of the encoder."""
+    from rich.console import Console
+
+    import qkv
+    from qkv.data.tokenizer import without_surrogates
+    from qkv.explain import draw_translation, explain_translation
+
+    translator = qkv.load(model)
+    sentence = without_surrogates(sentence)
+    translation = translator.translate(sentence, to=to, from_=from_)
+    if "split" in translation.flags:
+        raise QkvError(
+            f"the text is longer than the {translator.max_source_tokens} pieces that the model takes at once: "
+            "explain one sentence of it"
+        )
+    record = explain_translation(translator.model, translator.codec, sentence, translation.text, to)
+    record = record if pieces else record.words()
+    drawing = draw_translation(record, out, layer=layer, head=head, heading=(sentence, translation.text))
+    if json_ is not None:
+        _write_json(json_, {"text": sentence, "translation": translation.text, "to": to, **record.to_json()})
+    console = Console(highlight=False, markup=False)
+    console.print(translation.text, soft_wrap=True)
+    console.print(_cross_table(record, layer))
+    console.print(_head_table(record, drawing))
+    if drawing.missing:
+        console.print(
+            "no installed font has " + " ".join(sorted(drawing.missing)) + ": the picture shows boxes for them"
+        )
+    console.print(f"the picture: {out}", soft_wrap=True)
+    if json_ is not None:
+        console.print(f"the weights: {json_}", soft_wrap=True)
+
+
+def _cross_table(record: "AttentionRecord", layer: int | None) -> "Table":
+    """The source words behind each word of the translation."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"Cross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}"
+    table = Table("translation", "looked at", title=title, title_justify="left", box=None, pad_edge=False)
+    cross = record.map("decoder", "cross", layer)
+    for row, token in enumerate(cross.queries):
+        if token.is_word:
+            links = ", ".join(f"{_plain(link.key.text)} {link.weight:.0%}" for link in cross.top(row, 2))
+            table.add_row(Text(_plain(token.text)), Text(links))
+    return table
+
+
+def _head_table(record: "AttentionRecord", drawing: "Drawing") -> "Table":
+    """The strongest links in the encoder head of the picture."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"Encoder layer {drawing.layer}, head {drawing.head}"
+    table = Table("word", "looked at", title=title, title_justify="left", box=None, pad_edge=False)
+    for link in record.map("encoder", "self", drawing.layer, drawing.head).strongest(_LINKS):
+        table.add_row(Text(_plain(link.query.text)), Text(f"{_plain(link.key.text)} {link.weight:.0%}"))
+    return table
+
+
+def _plain(text: str) -> str:
+    from qkv.explain import printable
+
+    return printable(text)
+
+
+def _write_json(path: Path, data: dict[str, object]) -> None:
+    from qkv.files import atomic_file
+
+    try:
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise QkvError(f"cannot write {path}: {error.strerror}") from error
