@@ -16,14 +16,14 @@ from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorModel
 from qkv.models.weights import get_weights
 
-SENTENCE = "Two dogs doesn't [red]ride[/red]."
+SENTENCE = "Two [red]dogs[/red]."
 
 
 @pytest.fixture(scope="module")
 def folder(model: TranslatorModel, codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explain") / "model"
     sizes = {"vocabulary": codec.vocabulary, "target_vocabulary": codec.target_vocabulary}
-    config = {"model": asdict(model.config), "max_source_tokens": 60, **sizes, **codec.config()}
+    config = {"model": asdict(model.config), "max_source_tokens": 30, **sizes, **codec.config()}
     save_model(folder, system="translator", config=config, weights=get_weights(model), files=codec.files())
     return folder
 
@@ -49,7 +49,7 @@ def test_it_prints_translation_links_and_where_the_files_are(folder: Path, tmp_p
     assert str(out) in output and str(data) in output
     assert out.read_bytes().startswith(b"\x89PNG")
     assert (written["text"], written["to"]) == (SENTENCE, "de")
-    assert written["source"] == ["<2de>", "Two", "dogs", "doesn't", "[", "red]ride[/red", "].", "<end>"]
+    assert written["source"] == ["<2de>", "Two", "[", "red]dogs[/red", "].", "<end>"]
     weights = torch.tensor(written["attention"][0]["weights"])
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]), atol=1e-4, rtol=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.png"]
@@ -68,7 +68,7 @@ def test_pieces_stay_apart_on_request(folder: Path, tmp_path: Path, codec: Codec
         ([SENTENCE, "--layer", 3], "there is no decoder layer 3: choose from 1 to 2"),
         ([SENTENCE, "--head", 0], "there is no attention head 0: choose from 1 to 4"),
         (["  "], "nothing to explain"),
-        (["dogs " * 100], "explain one sentence"),
+        (["dogs " * 30], "explain one sentence"),
         ([SENTENCE, "--from", "de"], "in 'de' already"),
     ],
 )

@@ -25,6 +25,7 @@ _CELL, _SMALL_CELL, _MANY = 0.36, 0.24, 40
 """Inches a cell measures, in maps up to so many words and beyond."""
 _GAP = 0.7
 _DPI = 150
+_MARGIN = 0.3
 _MOST_PIXELS = 10000
 _CHARACTERS_PER_INCH = 12
 _SHOWN = 0.1
@@ -82,9 +83,12 @@ def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> se
         fonts, missing = find_fonts(printable("".join(_texts(panels, heading))))
         matplotlib.rcParams.update({"font.family": fonts, "text.parse_math": False, "text.color": _INK})
         figure = _compose(panels, heading, missing)
+        box = figure.get_tightbbox().padded(_MARGIN)
         try:
             with atomic_file(path) as temporary:
-                figure.savefig(temporary, format="png", dpi=_fitting_dpi(figure), bbox_inches="tight", pad_inches=0.3)
+                # Fewer dots for a sentence of hundreds of words, which would fill the memory otherwise.
+                dpi = min(_DPI, _MOST_PIXELS / max(box.size))
+                figure.savefig(temporary, format="png", dpi=dpi, bbox_inches=box)
         except OSError as error:
             raise QkvError(f"cannot write {path}: {error.strerror or error}") from error
     return missing
@@ -160,12 +164,6 @@ def _compose(panels: Sequence[Panel], heading: Sequence[str], missing: Set[str])
     return figure
 
 
-def _fitting_dpi(figure: Figure) -> float:
-    """Fewer dots for a sentence of hundreds of words, which would fill the memory otherwise."""
-    width, height = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).size
-    return min(_DPI, _MOST_PIXELS / max(width, height))
-
-
 def _extent(ax: Axes, renderer: RendererAgg) -> Bbox:
     """What a map covers with its labels, in inches."""
     box = ax.get_tightbbox(renderer)
@@ -179,9 +177,12 @@ def _heat_map(figure: Figure, table: AttentionMap, missing: Set[str]) -> Axes:
     many = max(rows, columns) > _MANY
     cell, size = (_SMALL_CELL, 8) if many else (_CELL, 10)
     ax = figure.add_axes((0, -rows * cell, columns * cell, rows * cell))
-    ax.imshow(table.weights.numpy(), cmap=_COLOURS, vmin=0, vmax=_brightest(table), aspect="auto")
-    ax.set_xticks(range(columns), [_label(token, missing) for token in table.keys], fontsize=size)
-    ax.set_yticks(range(rows), [_label(token, missing) for token in table.queries], fontsize=size)
+    ax.pcolormesh(
+        table.weights.numpy(), cmap=_COLOURS, vmin=0, vmax=_brightest(table), edgecolors="white", linewidth=0.8
+    )
+    ax.invert_yaxis()
+    ax.set_xticks([i + 0.5 for i in range(columns)], [_label(token, missing) for token in table.keys], fontsize=size)
+    ax.set_yticks([i + 0.5 for i in range(rows)], [_label(token, missing) for token in table.queries], fontsize=size)
     ax.tick_params(length=0, pad=4, top=True, labeltop=True, bottom=False, labelbottom=False)
     slant = {"rotation": 90, "va": "center"} if many else {"rotation": 45, "va": "baseline"}
     for label in ax.get_xticklabels():
@@ -189,10 +190,6 @@ def _heat_map(figure: Figure, table: AttentionMap, missing: Set[str]) -> Axes:
     for labels, tokens in ((ax.get_xticklabels(), table.keys), (ax.get_yticklabels(), table.queries)):
         for label, token in zip(labels, tokens, strict=True):
             label.set_color(_INK if token.is_word else _PALE)
-    ax.set_xticks([i - 0.5 for i in range(1, columns)], minor=True)
-    ax.set_yticks([i - 0.5 for i in range(1, rows)], minor=True)
-    ax.tick_params(which="minor", length=0)
-    ax.grid(which="minor", color="white", linewidth=0.8)
     ax.spines[:].set_color("#d0d7de")
     if not many:
         _write_weights(ax, table)
@@ -205,7 +202,9 @@ def _write_weights(ax: Axes, table: AttentionMap) -> None:
         for column, weight in enumerate(weights):
             if weight >= _SHOWN:
                 colour = "white" if weight > 0.55 * _brightest(table) else _INK
-                ax.text(column, row, f"{weight:.0%}"[:-1], ha="center", va="center", fontsize=7.5, color=colour)
+                ax.text(
+                    column + 0.5, row + 0.5, f"{weight:.0%}"[:-1], ha="center", va="center", fontsize=7.5, color=colour
+                )
 
 
 def _scale(figure: Figure, table: AttentionMap, left: float, bottom: float) -> None:
