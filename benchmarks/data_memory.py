@@ -2,10 +2,10 @@
 
     python -m benchmarks.data_memory [--pairs 10000 3000000] [--json FILE]
 
-Synthetic pairs are written to a temporary folder; each stage then runs in a process of its own: importing the libraries,
-reading the text into Arrow, learning the vocabulary (from at most 500,000 lines), tokenizing with hold-out and report,
-and making every batch of an epoch. Anonymous memory is what the process itself allocates. Total memory also counts pages of memory-mapped files, which the system takes back
-when it needs them.
+Synthetic pairs are written to a temporary folder; each stage then runs in a process of its own: importing the
+libraries, reading the text into Arrow, learning the vocabulary (from at most 500,000 lines), tokenizing with hold-out
+and report, and making every batch of an epoch. Anonymous memory is what the process itself allocates. Total memory also
+counts pages of memory-mapped files, which the system takes back when it needs them.
 """
 
 import argparse

@@ -67,8 +67,20 @@ def test_vocabulary_is_lowered_to_what_the_text_supports(
     assert tokenizer.decode(tokenizer.encode(["a ß"])) == ["a ß"]
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_rare_characters_make_room(kind: Literal["bpe", "unigram"], caplog: pytest.LogCaptureFixture) -> None:
+    """600 characters do not fit into 500 pieces; the frequent ones are kept, and bytes spell the others."""
+    rare = ["".join(map(chr, range(start, start + 30))) for start in range(0x4E00, 0x4E00 + 600, 30)]
+    lines = rare + ["常用的字 " * 20] * 400
+    tokenizer = Tokenizer.train(lines, TokenizerConfig(kind=kind, vocabulary=500), ["zh", "en"])
+    assert 300 < len(tokenizer) <= 500
+    assert "no room for all" in caplog.text
+    assert tokenizer.decode(tokenizer.encode(lines)) == [line.strip() for line in lines]
+    assert len(tokenizer.encode(["常"])[0]) <= 2 < len(tokenizer.encode([rare[-1]])[0])
+
+
 def test_errors_name_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(QkvError, match=r"too small.*raise it"):
+    with pytest.raises(QkvError, match=r"vocabulary 100 is too small: .* take 260; raise it"):
         Tokenizer.train(LINES, TokenizerConfig(vocabulary=100))
     for nothing in ([], ["", ""], ["  "]):
         with pytest.raises(QkvError, match="no text"):

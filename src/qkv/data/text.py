@@ -62,26 +62,12 @@ class ParallelText:
             raise QkvError(f"{store.corpus.name}: {format_direction(unknown)} is not trained; choose from {trained}")
         return known
 
-    def lines(self, languages: Sequence[str], limit: int = _TOKENIZER_LINES) -> Iterator[str]:
+    def lines(self, languages: Sequence[str], limit: int = _TOKENIZER_LINES) -> "Lines":
         """Training text in these languages, evenly thinned out to `limit` lines.
 
         Of a language with n lines a share in proportion to n^(1/temperature) is taken, as its pairs are in training.
         """
-        sizes = {
-            language: sum(store.rows for store in self.train if language in store.languages) for language in languages
-        }
-        weights = {language: size ** (1 / self.config.temperature) for language, size in sizes.items()}
-        for language, size in sizes.items():
-            wanted = min(size, max(1, round(limit * weights[language] / sum(weights.values()))))
-            seen = 0
-            for store in self.train:
-                if language in store.languages:
-                    for block in store.texts(language).blocks():
-                        numbers = np.arange(seen, seen + len(block))
-                        # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
-                        taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]
-                        yield from block.take(taken - seen).to_pylist()
-                        seen += len(block)
+        return Lines(self, languages, limit)
 
     def train_codec(self, config: TokenizerConfig) -> Codec:
         """Learn the vocabulary, or the two of them.
@@ -100,3 +86,30 @@ class ParallelText:
             raise QkvError(f"tokenizer.separate works for one direction, not for {names}; set it to false")
         source, target = (Tokenizer.train(self.lines([language]), config) for language in self.directions[0])
         return Codec(source, target, self.directions, target_tags=False)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What `ParallelText.lines` gives: text that can be read more than once."""
+
+    text: ParallelText
+    languages: Sequence[str]
+    limit: int
+
+    def __iter__(self) -> Iterator[str]:
+        train, temperature = self.text.train, self.text.config.temperature
+        sizes = {
+            language: sum(store.rows for store in train if language in store.languages) for language in self.languages
+        }
+        weights = {language: size ** (1 / temperature) for language, size in sizes.items()}
+        for language, size in sizes.items():
+            wanted = min(size, max(1, round(self.limit * weights[language] / sum(weights.values()))))
+            seen = 0
+            for store in train:
+                if language in store.languages:
+                    for block in store.texts(language).blocks():
+                        numbers = np.arange(seen, seen + len(block))
+                        # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
+                        taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]
+                        yield from block.take(taken - seen).to_pylist()
+                        seen += len(block)

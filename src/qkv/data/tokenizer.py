@@ -4,8 +4,10 @@ import io
 import logging
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,8 @@ PAD, UNK, BEGIN, END = 0, 1, 2, 3
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _TAG = re.compile(r"<2(.+)>")
+_TOO_SMALL = re.compile(r"required_chars\. \d+ vs (\d+)")
+_LEAST_COVERAGE = 0.98  # SentencePiece takes no less
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_TRAINING_CHARACTERS = 2000
 # The seed of SentencePiece's generators is one for the whole process; each thread's generator reads it at first use.
@@ -57,8 +61,10 @@ class TokenizerConfig:
             raise ValueError(f"sampling must lie between 0 (none) and 1, not {self.sampling}")
         if self.sample_target and not self.sampling:
             raise ValueError("sample_target needs sampling above 0: set it to 0.1, say")
-        if not 0.9 <= self.character_coverage <= 1:
-            raise ValueError(f"character_coverage must lie between 0.9 and 1, not {self.character_coverage}")
+        if not _LEAST_COVERAGE <= self.character_coverage <= 1:
+            raise ValueError(
+                f"character_coverage must lie between {_LEAST_COVERAGE} and 1, not {self.character_coverage}"
+            )
 
 
 class Tokenizer:
@@ -80,39 +86,25 @@ class Tokenizer:
         """Learn pieces from text; the same text and configuration give the same tokenizer.
 
         Args:
-            lines: the text, read once. SentencePiece holds it in memory, so pass a sample of a large corpus.
+            lines: the text. SentencePiece holds it in memory, so pass a sample of a large corpus. It is read again,
+                if it can be, when its characters do not fit into the vocabulary.
             config: kind and size.
             languages: what to make target-language tags for.
 
         Raises:
-            QkvError: there is no text, or its characters alone exceed the vocabulary.
+            QkvError: there is no text, or the vocabulary has no room for bytes and special tokens.
         """
         for language in languages:
             if not _LANGUAGE.fullmatch(language):
                 raise QkvError(f"{language!r} is no language code: use letters, digits, '-' and '_', as in 'pt-BR'")
-        model = io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_pieces_of(lines),
-                model_writer=model,
-                model_type=config.kind,
-                vocab_size=config.vocabulary,
-                hard_vocab_limit=False,  # fewer pieces where the text does not hold so many
-                byte_fallback=True,
-                character_coverage=config.character_coverage,
-                normalization_rule_name=config.normalization,
-                control_symbols=[f"<2{language}>" for language in languages],
-                pad_id=PAD,
-                unk_id=UNK,
-                bos_id=BEGIN,
-                eos_id=END,
-                max_sentence_length=4 * _MAX_TRAINING_CHARACTERS + 1,
-                num_threads=4,  # fixed, since the order of the unigram trainer's sums depends on it
-                minloglevel=2,
-            )
+            model = _learn(lines, config, languages, config.character_coverage)
         except RuntimeError as error:
-            raise QkvError(_explain(str(error), config)) from error
-        tokenizer = cls(model.getvalue())
+            needed = _TOO_SMALL.search(str(error))
+            if needed is None or iter(lines) is lines:
+                raise QkvError(_explain(str(error), config)) from error
+            model = _learn_fewer_characters(lines, config, languages)
+        tokenizer = cls(model)
         if len(tokenizer) < config.vocabulary:
             _log.warning("the text supports %d pieces, not %d: vocabulary lowered", len(tokenizer), config.vocabulary)
         return tokenizer
@@ -179,6 +171,47 @@ class Tokenizer:
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
 
+def _learn(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str], coverage: float) -> bytes:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=_pieces_of(lines),
+        model_writer=model,
+        model_type=config.kind,
+        vocab_size=config.vocabulary,
+        hard_vocab_limit=False,  # fewer pieces where the text does not hold so many
+        byte_fallback=True,
+        character_coverage=coverage,
+        normalization_rule_name=config.normalization,
+        control_symbols=[f"<2{language}>" for language in languages],
+        pad_id=PAD,
+        unk_id=UNK,
+        bos_id=BEGIN,
+        eos_id=END,
+        max_sentence_length=4 * _MAX_TRAINING_CHARACTERS + 1,
+        num_threads=4,  # fixed, since the order of the unigram trainer's sums depends on it
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def _learn_fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str]) -> bytes:
+    """Leave the rarest characters to bytes, so that half of the room is for pieces of several characters."""
+    room = config.vocabulary - 256 - 4 - len(languages)
+    if room < 2:
+        raise QkvError(
+            f"tokenizer.vocabulary {config.vocabulary} is too small: bytes, special tokens and tags take "
+            f"{config.vocabulary - room}; raise it well above that"
+        )
+    counts = Counter(chain.from_iterable(lines))
+    kept = sum(count for _, count in counts.most_common(room // 2))
+    coverage = max(kept / counts.total(), _LEAST_COVERAGE)
+    _log.warning("a vocabulary of %d has no room for all %d characters", config.vocabulary, len(counts))
+    try:
+        return _learn(lines, config, languages, coverage)
+    except RuntimeError as error:
+        raise QkvError(_explain(str(error), config)) from error
+
+
 def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
     """Over-long lines in parts: SentencePiece would skip them."""
     for line in lines:
@@ -192,10 +225,10 @@ def without_surrogates(text: str) -> str:
 
 
 def _explain(error: str, config: TokenizerConfig) -> str:
-    if needed := re.search(r"required_chars\. \d+ vs (\d+)", error):
+    if needed := _TOO_SMALL.search(error):
         return (
             f"tokenizer.vocabulary {config.vocabulary} is too small: bytes, tags and the text's own characters need "
-            f"{needed[1]} pieces; raise it, or lower tokenizer.character_coverage"
+            f"{needed[1]} pieces; raise it"
         )
     if "empty()" in error or "all_chars_count" in error:
         return "no text to train the tokenizer on: every line is blank"
