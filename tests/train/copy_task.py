@@ -1,4 +1,4 @@
-"""A toy task for the trainer: reproduce the source. Needs no files; every batch is a function of (seed, epoch, index)."""
+"""A toy task for the trainer: reproduce the source. No files; a batch is a function of (seed, epoch, index)."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from torch import Tensor
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.train.config import TrainingConfig
+from qkv.train.distributed import World, join
 from qkv.train.trainer import Trainer
 
 VOCABULARY, LENGTH, BEGIN = 20, 8, 2
@@ -73,14 +74,16 @@ class CopyTask:
         return torch.full((len(source),), source.shape[1])
 
 
-def trainer(run: Path, task: CopyTask | None = None, **settings: Any) -> Trainer:
+def trainer(run: Path, task: CopyTask | None = None, world: World | None = None, **settings: Any) -> Trainer:
     """A trainer for the copy task, quiet, in the given run folder."""
     defaults = {"max_steps": 10, "warmup": 2, "validate_every": 5, "device": "cpu"}
     config = TrainingConfig(**{**defaults, **settings})
     run.mkdir(exist_ok=True)
-    return Trainer(task or CopyTask(), config, run, seed=3, console=Console(stderr=True, quiet=True))
+    return Trainer(task or CopyTask(), config, run, 3, Console(stderr=True, quiet=True), world)
 
 
-if __name__ == "__main__":  # a run to be killed by a test
+if __name__ == "__main__":  # a run of its own, to be killed or shared by several processes
     torch.set_num_threads(1)
-    trainer(Path(sys.argv[1]), CopyTask(dropout=0.1), **json.loads(sys.argv[2])).train()
+    settings = json.loads(sys.argv[2])
+    with join() as world:
+        trainer(Path(sys.argv[1]), CopyTask(dropout=settings.pop("dropout")), world, **settings).train()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from train.copy_task import CopyBatch, CopyTask, trainer
 
 from qkv.errors import QkvError
 from qkv.model_directory import read_weights
 from qkv.models.weights import get_weights
+from train.copy_task import CopyBatch, CopyTask, trainer
 
 SCRIPT = Path(__file__).with_name("copy_task.py")
 
@@ -86,8 +86,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
 
 
-def start(run: Path, environment: dict[str, str], **settings: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(run), json.dumps(settings)], env=environment)
+def start(
+    run: Path, environment: dict[str, str], processes: int = 1, dropout: float = 0.1, **settings: object
+) -> subprocess.Popen[bytes]:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(torchrun if processes > 1 else []), str(SCRIPT), str(run)]
+    return subprocess.Popen([*command, json.dumps({"dropout": dropout, **settings})], env=environment)
 
 
 def wait_for(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
@@ -118,6 +122,21 @@ def test_kill_9_in_mid_epoch_then_resume(tmp_path: Path, environment: dict[str, 
     assert steps == list(range(1, 101))
 
 
+def test_two_processes_equal_one(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Over an odd number of batches an epoch, so that a step spans two epochs."""
+    two = start(tmp_path / "two", environment, processes=2, dropout=0.0, max_steps=6, validate_every=3, accumulate=2)
+    one = trainer(tmp_path / "one", max_steps=6, validate_every=3, accumulate=2)
+    one.train()
+    assert two.wait(timeout=120) == 0
+    resumed = trainer(tmp_path / "two", max_steps=6, validate_every=3, accumulate=2)
+    assert resumed.progress.scores == one.progress.scores
+    assert (resumed.progress.epoch, resumed.progress.index) == (one.progress.epoch, one.progress.index)
+    others = get_weights(resumed.task.model)
+    for name, weight in get_weights(one.task.model).items():
+        if not name.endswith("key.bias"):
+            torch.testing.assert_close(weight, others[name], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_polite_signal_saves_and_exits(tmp_path: Path, environment: dict[str, str], number: signal.Signals) -> None:
     process = start(tmp_path / "run", environment, max_steps=10**6, validate_every=10**5, log_every=1)
@@ -130,8 +149,8 @@ def test_a_polite_signal_saves_and_exits(tmp_path: Path, environment: dict[str, 
 
 def test_nan_stops_and_names_the_last_good_checkpoint(tmp_path: Path) -> None:
     run = trainer(tmp_path, max_steps=20, validate_every=5, log_every=1)
-    losses = run._losses
-    run._losses = lambda batch: {
+    losses = run.task.losses
+    run._loss.losses = lambda batch: {
         name: value * (math.nan if run.progress.step >= 7 else 1) for name, value in losses(batch).items()
     }
     with pytest.raises(QkvError, match=r"loss became nan by step 8; the last good checkpoint is .*step-00000005"):

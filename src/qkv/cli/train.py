@@ -2,11 +2,14 @@
 
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qkv.errors import QkvError
+
+if TYPE_CHECKING:
+    from qkv.train.distributed import World
 
 
 def train(
@@ -23,12 +26,21 @@ def train(
     ] = None,
 ) -> None:
     """Train a model, with a recipe or straight from text; Ctrl-C saves, and `qkv train RUN` goes on."""
+    from qkv.train.distributed import join
+
+    with join() as world:
+        _train(world, what, data or [], from_, to, out, set_ or [])
+
+
+def _train(
+    world: "World", what: str, data: list[Path], from_: str, to: str, out: Path | None, assignments: list[str]
+) -> None:
     from rich.console import Console
 
     from qkv.train.recipe import RECIPE, Recipe
     from qkv.train.run import open_run
 
-    console, assignments = Console(stderr=True), set_ or []
+    console = Console(stderr=True, quiet=not world.leads)
     path = Path(what)
     if what and data:
         raise QkvError("give a recipe or --data, not both")
@@ -40,12 +52,14 @@ def train(
         if what:
             recipe = Recipe.read(path, assignments)
         else:
-            recipe = Recipe.from_mapping(_recipe_for(data or [], from_, to, console), "the suggestion", assignments)
+            recipe = Recipe.from_mapping(_recipe_for(data, from_, to, console), "the suggestion", assignments)
         run = out or Path("runs") / (path.stem if what else data[0].name.split(".")[0] if data else "")
         if (run / RECIPE).exists():
             raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
+    trainer = open_run(run, recipe, console, world)
+    if world.leads:
         recipe.write(run / RECIPE)
-    outcome = open_run(run, recipe, console).train()
+    outcome = trainer.train()
     if outcome.reason == "interrupted":
         console.print(f"saved at step {outcome.step}; go on with: qkv train {run}", highlight=False)
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))

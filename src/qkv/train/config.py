@@ -12,7 +12,7 @@ class TrainingConfig:
 
     Attributes:
         max_steps: optimizer steps.
-        accumulate: batches whose gradients make one step.
+        accumulate: batches whose gradients make one step; the processes of a distributed run share them.
         learning_rate: its peak, reached after `warmup` steps.
         warmup: steps over which the learning rate grows from zero (section 5.3).
         schedule: what follows the warm-up: decay with the inverse square root of the step, as a half cosine to zero,
@@ -29,6 +29,7 @@ class TrainingConfig:
         keep_best: checkpoints to keep; their average is tried at the end and kept when it scores better.
         log_every: steps between lines of metrics.jsonl.
         tensorboard: also write TensorBoard events.
+        export_precision: of the weights in the exported model directory; it computes in float32 either way.
         device: `auto` takes a GPU where there is one.
     """
 
@@ -49,6 +50,7 @@ class TrainingConfig:
     keep_best: int = 5
     log_every: int = 10
     tensorboard: bool = False
+    export_precision: Literal["float32", "float16"] = "float32"
     device: str = "auto"
 
     def __post_init__(self) -> None:

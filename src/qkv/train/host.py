@@ -1,6 +1,7 @@
 """The machine that training runs on."""
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,18 @@ def choose_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise QkvError(f"training.device: {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def all_cores(yes: bool) -> Iterator[None]:
+    """Let one of several processes compute on all cores while the others wait for it."""
+    threads = torch.get_num_threads()
+    if yes and hasattr(os, "sched_getaffinity"):
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What a run reports while it trains: a progress bar, metrics.jsonl, TensorBoard on request, a picture at the end."""
 
 import json
+import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -24,15 +25,26 @@ class RunLog:
         max_steps: the end of the bar.
         unit: what the rate counts.
         tensorboard: write events to RUN/tensorboard too.
+        silent: report nothing, as all processes but the first do.
     """
 
     def __init__(
-        self, run: Path, console: Console, *, first_step: int, max_steps: int, unit: str, tensorboard: bool
+        self,
+        run: Path,
+        console: Console,
+        *,
+        first_step: int,
+        max_steps: int,
+        unit: str,
+        tensorboard: bool,
+        silent: bool = False,
     ) -> None:
         self.console, self.unit, self.max_steps = console, unit, max_steps
         self.metrics = run / "metrics.jsonl"
-        self._drop_lines_after(first_step)
-        self._writer = _tensorboard_writer(run) if tensorboard else None
+        self._silent = silent
+        if not silent:
+            self._drop_lines_after(first_step)
+        self._writer = _tensorboard_writer(run) if tensorboard and not silent else None
         self._best = ""
         self._last_line = time.monotonic()
         self._bar = Progress(
@@ -44,12 +56,12 @@ class RunLog:
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=console,
-            disable=not console.is_terminal,
+            disable=silent or not console.is_terminal,
         )
         self._row = self._bar.add_task("training", total=max_steps, completed=first_step, status="")
 
     def __enter__(self) -> Self:
-        self._file = self.metrics.open("a", encoding="utf-8")
+        self._file = Path(os.devnull if self._silent else self.metrics).open("a", encoding="utf-8")
         self._bar.start()
         return self
 

@@ -3,23 +3,28 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
 from qkv.tasks.task import Task
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
-from qkv.train.host import Interruption, choose_device, interruptible, keep_freed_memory
+from qkv.train.distributed import World
+from qkv.train.host import Interruption, all_cores, choose_device, interruptible, keep_freed_memory
 from qkv.train.log import RunLog, draw_learning_curve
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
+
+_INTERRUPTED = "interrupted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +47,8 @@ class Outcome:
 class Trainer:
     """Trains a task in a run folder, from its newest checkpoint on if it has one.
 
-    Every step is a pure function of the checkpoint before it: data order and dropout follow from (seed, step), so a run
-    that was killed and continued ends with the same weights, bit for bit, as one that was not.
+    Every step is a pure function of the checkpoint before it: data order and dropout follow from (seed, step, rank), so
+    a run that was killed and continued ends with the same weights, bit for bit, as one that was not.
 
     Args:
         task: what to train.
@@ -51,95 +56,116 @@ class Trainer:
         run: the run's folder, where checkpoints, metrics and the exported model go.
         seed: of dropout.
         console: where progress is shown.
+        world: the processes that train together.
     """
 
-    def __init__(self, task: Task, config: TrainingConfig, run: Path, seed: int, console: Console) -> None:
+    def __init__(
+        self, task: Task, config: TrainingConfig, run: Path, seed: int, console: Console, world: World | None = None
+    ) -> None:
         keep_freed_memory()
         self.task, self.config, self.run, self.seed, self.console = task, config, run, seed, console
+        self.world = world or World()
+        if config.accumulate % self.world.size:
+            raise QkvError(
+                f"training.accumulate ({config.accumulate}) must be a multiple of the {self.world.size} processes, "
+                "which share the batches of a step"
+            )
         self.device = choose_device(config.device)
         task.model.to(self.device)
         self.optimizer = make_optimizer(task.model, config)
         self.average = WeightAverage(task.model, config.ema) if config.ema else None
         self.checkpoints = Checkpoints(run / "checkpoints", config.keep_best)
         self.progress = Progress()
-        self._losses: Callable[[Any], dict[str, Tensor]] = (
-            torch.compile(task.losses, dynamic=True) if config.compile else task.losses
-        )
         if steps := self.checkpoints.steps():
             self.progress = self.checkpoints.load(steps[-1], task.model, self.optimizer, self._averaged())
+        self._loss = _Loss(task, config, self.device)
+        self._parallel = DistributedDataParallel(self._loss) if self.world.size > 1 else self._loss
 
     def train(self) -> Outcome:
         """Train to the end, to an early stop, or to an interruption; in each case the model directory is up to date."""
-        config, progress = self.config, self.progress
+        progress = self.progress
         log = RunLog(
             self.run,
             self.console,
             first_step=progress.step,
-            max_steps=config.max_steps,
+            max_steps=self.config.max_steps,
             unit=self.task.unit,
-            tensorboard=config.tensorboard,
+            tensorboard=self.config.tensorboard,
+            silent=not self.world.leads,
         )
         with interruptible() as interruption, log:
             reason = self._loop(log, interruption)
         if reason == "interrupted":
-            if progress.step not in self.checkpoints.steps():
-                self._save()
+            self._save()
         else:
             self._export_average()
-        if (self.run / "metrics.jsonl").stat().st_size:
+        if self.world.leads and progress.step:
             draw_learning_curve(self.run)
+        self.world.wait()
         best = progress.best_step
         return Outcome(progress.step, reason, None if best is None else progress.scores[best], interruption.signal)
 
     def _loop(self, log: RunLog, interruption: Interruption) -> str:
         config, progress = self.config, self.progress
         window = _Window()
-        with _Batches(self.task, progress.epoch, progress.index) as batches:
+        with _Batches(self.task, progress.epoch, progress.index, self.world) as batches:
             while progress.step < config.max_steps:
                 if config.patience and progress.validations_since_best() >= config.patience:
                     return "stopped early"
-                if interruption.signal is not None:
-                    return "interrupted"
                 step, begin = progress.step + 1, time.monotonic()
-                loss, norm, units = self._step(step, [batches.next() for _ in range(config.accumulate)])
+                mine = [batches.next() for _ in range(config.accumulate // self.world.size)]
+                totals = self._totals(mine, interruption)
+                if totals.pop(_INTERRUPTED):  # on any process, so that all stop at the same step
+                    return "interrupted"
+                loss, norm = self._step(step, mine, totals)
                 progress.step, (progress.epoch, progress.index) = step, batches.position
                 progress.seconds += time.monotonic() - begin
-                window.add(loss, units)
+                window.add(loss, totals[self.task.unit])
                 due = step % config.validate_every == 0 or step == config.max_steps
                 if step % config.log_every == 0 or due:
-                    rate = learning_rate(step, config)
-                    log.training(step, self._checked(window.close(self.task.unit), step, norm, rate))
+                    metrics = window.close(self.task.unit)
+                    metrics |= self.world.sum({"loss": metrics["loss"]})
+                    log.training(step, self._checked(metrics, step, norm))
                 if due:
                     self._validate(log)
                     window = _Window()  # validation is not training time
         return "finished"
 
-    def _step(self, step: int, batches: list[Any]) -> tuple[Tensor, Tensor, float]:
-        """One optimizer step on all batches as if they were one; returns loss, gradient norm and units seen."""
-        config, model = self.config, self.task.model
-        model.train()
-        torch.manual_seed((self.seed << 32) + step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        totals: dict[str, float] = {}
+    def _totals(self, batches: list[Any], interruption: Interruption) -> dict[str, float]:
+        """Denominators of all batches of a step, on all processes, and whether one of these is to stop."""
+        totals: dict[str, float] = {_INTERRUPTED: float(interruption.signal is not None)}
         for batch in batches:
             for name, amount in self.task.denominators(batch).items():
                 totals[name] = totals.get(name, 0.0) + amount
+        return self.world.sum(totals)
+
+    def _step(self, step: int, batches: list[Any], totals: dict[str, float]) -> tuple[Tensor, Tensor]:
+        """One optimizer step on all batches as if they were one.
+
+        Returns:
+            This process's share of the loss, and the norm of the whole gradient.
+        """
+        model = self.task.model
+        model.train()
+        torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.config)
         loss_of_step = torch.zeros((), device=self.device)
-        for batch in batches:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                sums = self._losses(_to(batch, self.device))
-                loss = torch.stack([value / totals[name] for name, value in sums.items()]).sum()
-            loss.backward()
+        for number, batch in enumerate(batches, 1):
+            waits = self.world.size > 1 and number < len(batches)
+            with self._parallel.no_sync() if waits else nullcontext():
+                loss = self._parallel(_to(batch, self.device), totals)
+                # Data-parallel training averages the processes' gradients; the loss is their sum.
+                (loss * self.world.size).backward()
             loss_of_step += loss.detach()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm or math.inf)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update(step)
-        return loss_of_step, norm, totals[self.task.unit]
+        return loss_of_step, norm
 
-    def _checked(self, metrics: dict[str, float], step: int, norm: Tensor, rate: float) -> dict[str, float]:
+    def _checked(self, metrics: dict[str, float], step: int, norm: Tensor) -> dict[str, float]:
         if not math.isfinite(metrics["loss"]):
             steps = self.checkpoints.steps()
             last = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "no checkpoint yet"
@@ -147,15 +173,19 @@ class Trainer:
                 f"the loss became {metrics['loss']} by step {step}; {last}; lower training.learning_rate or raise "
                 f"training.warmup in {self.run / 'recipe.yaml'} and continue with: qkv train {self.run}"
             )
-        return {**metrics, "learning_rate": rate, "gradient_norm": norm.item()}
+        return {**metrics, "learning_rate": learning_rate(step, self.config), "gradient_norm": norm.item()}
 
     def _averaged(self) -> dict[str, Tensor] | None:
         return None if self.average is None else self.average.weights
 
     def _evaluate(self, weights: dict[str, Tensor] | None) -> dict[str, float]:
-        with using_weights(self.task.model, weights), torch.no_grad():
-            self.task.model.eval()
-            return self.task.evaluate()
+        """Validation metrics with these weights, from rank 0, on all its cores if it has no accelerator."""
+        metrics: dict[str, float] = {}
+        if self.world.leads:
+            with using_weights(self.task.model, weights), torch.no_grad(), all_cores(self.world.size > 1):
+                self.task.model.eval()
+                metrics = self.task.evaluate()
+        return self.world.share(metrics)
 
     def _validate(self, log: RunLog) -> None:
         """Validate, save a checkpoint, and export the model if it is the best so far."""
@@ -168,12 +198,13 @@ class Trainer:
             self._export(self._averaged() or get_weights(self.task.model), metrics)
 
     def _save(self) -> None:
-        self.checkpoints.save(self.progress, self.task.model, self.optimizer, self._averaged())
+        if self.world.leads and self.progress.step not in self.checkpoints.steps():
+            self.checkpoints.save(self.progress, self.task.model, self.optimizer, self._averaged())
 
     def _export_average(self) -> None:
         """Average the best checkpoints, and export the result if it scores better than the best of them."""
         progress = self.progress
-        best = self.checkpoints.best(progress)
+        best = self.world.share(self.checkpoints.best(progress))
         if len(best) < 2:
             return
         weights = {name: weight.to(self.device) for name, weight in self.checkpoints.averaged_weights(best).items()}
@@ -190,8 +221,25 @@ class Trainer:
             self._export(weights, metrics)
 
     def _export(self, weights: dict[str, Tensor], metrics: dict[str, float]) -> None:
-        facts = {"step": self.progress.step, "hours": self.progress.seconds / 3600, "validation": metrics}
-        self.task.export(self.run / "model", weights, facts)
+        if self.world.leads:
+            facts = {"step": self.progress.step, "hours": self.progress.seconds / 3600, "validation": metrics}
+            dtype = getattr(torch, self.config.export_precision)
+            stored = {name: weight.to(dtype) for name, weight in weights.items()}
+            self.task.export(self.run / "model", stored, facts)
+
+
+class _Loss(nn.Module):
+    """The loss as a module, which is what data-parallel training wraps."""
+
+    def __init__(self, task: Task, config: TrainingConfig, device: torch.device) -> None:
+        super().__init__()
+        self.model = task.model
+        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+        self.losses = torch.compile(task.losses, dynamic=True) if config.compile else task.losses
+
+    def forward(self, batch: Any, totals: dict[str, float]) -> Tensor:
+        with self._autocast:
+            return torch.stack([value / totals[name] for name, value in self.losses(batch).items()]).sum()
 
 
 class _Window:
@@ -215,34 +263,38 @@ class _Window:
 
 
 class _Batches:
-    """The task's batches in order, the next one prepared in a thread while the current one trains."""
+    """This process's batches in order, the next one prepared in a thread while the current one trains.
 
-    def __init__(self, task: Task, epoch: int, index: int) -> None:
+    The processes deal the one sequence of batches out among themselves in turn.
+    """
+
+    def __init__(self, task: Task, epoch: int, index: int, world: World) -> None:
         self.position = (epoch, index)
-        self._task = task
+        self._task, self._world = task, world
         self._places = self._walk(epoch, index)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
 
     def __enter__(self) -> "_Batches":
-        self._next = self._submit()
+        self._next = self._pool.submit(self._load)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def next(self) -> Any:
-        """The next batch; `position` is then where the one after it stands."""
+        """The next batch; `position` then stands behind this and the other processes' batches."""
         batch, self.position = self._next.result()
-        self._next = self._submit()
+        self._next = self._pool.submit(self._load)
         return batch
 
-    def _submit(self) -> Future[Any]:
-        return self._pool.submit(lambda: next(self._places))
+    def _load(self) -> tuple[Any, tuple[int, int]]:
+        dealt = [next(self._places) for _ in range(self._world.size)]
+        last_epoch, last_index = dealt[-1]
+        return self._task.batch(*dealt[self._world.rank]), (last_epoch, last_index + 1)
 
-    def _walk(self, epoch: int, index: int) -> Iterator[tuple[Any, tuple[int, int]]]:
+    def _walk(self, epoch: int, index: int) -> Iterator[tuple[int, int]]:
         while True:
-            for index in range(index, self._task.n_batches(epoch)):  # noqa: B020
-                yield self._task.batch(epoch, index), (epoch, index + 1)
+            yield from ((epoch, i) for i in range(index, self._task.n_batches(epoch)))
             epoch, index = epoch + 1, 0
 
 

@@ -1,0 +1,80 @@
+"""Several processes that train one model, started by torchrun (torch.distributed). One process is the special case."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together.
+
+    Attributes:
+        rank: its number; rank 0 alone writes files and reports.
+        size: how many there are.
+        local_rank: its number on this machine, which picks its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and reports."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Run a block on rank 0 first, then on the others, which find what it left on disk."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
+    def sum(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each value summed over the processes, which all give the same names."""
+        if self.size == 1:
+            return dict(values)
+        total = torch.tensor(list(values.values()), dtype=torch.float64, device=_device())
+        dist.all_reduce(total)
+        return dict(zip(values, total.tolist(), strict=True))
+
+    def share(self, value: Any) -> Any:
+        """What rank 0 has, a JSON-like value."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=_device())
+        return box[0]
+
+
+@contextmanager
+def join() -> Iterator[World]:
+    """Join the processes that torchrun started; without torchrun, be alone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield World()
+        return
+    world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(world.local_rank)
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield world
+    finally:
+        dist.destroy_process_group()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
