@@ -31,16 +31,28 @@ class TranslatorConfig(TransformerConfig):
 
 @dataclass
 class DecoderState:
-    """What decoding carries from step to step. Rows are sentences, or their beams."""
+    """What decoding carries from step to step. Rows are sentences, or their beams.
 
-    memory: Float[Tensor, "B S D"]
-    memory_mask: Bool[Tensor, "B 1 1 S"]
+    Attributes:
+        memory: the encoder's output of each row's sentence.
+        memory_mask: which of it is not padding.
+        cache: keys and values of the rows.
+        sentence: which sentence each row belongs to.
+    """
+
+    memory: Float[Tensor, "N S D"]
+    memory_mask: Bool[Tensor, "N 1 1 S"]
     cache: KVCache
+    sentence: Int[Tensor, "N"]
 
-    def reorder(self, rows: Int[Tensor, "N"]) -> None:
+    def reorder(self, rows: Int[Tensor, "M"]) -> None:
         """Keep these rows, in this order; a row may be repeated or left out."""
-        self.memory, self.memory_mask = self.memory[rows], self.memory_mask[rows]
-        self.cache.reorder(rows)
+        sentence = self.sentence[rows]
+        # Beams mostly trade places within their sentence: what belongs to the sentence then stays where it is.
+        moved = not torch.equal(sentence, self.sentence)
+        if moved:
+            self.memory, self.memory_mask, self.sentence = self.memory[rows], self.memory_mask[rows], sentence
+        self.cache.reorder(rows, context=moved)
 
 
 class TranslatorModel(nn.Module):
@@ -120,7 +132,8 @@ class TranslatorModel(nn.Module):
     def start(self, source: Int[Tensor, "B S"], source_lengths: Int[Tensor, "B"], max_length: int) -> DecoderState:
         """Encode once; then `decode` up to `max_length` tokens."""
         mask = padding_mask(source_lengths, source.shape[1])
-        return DecoderState(self.encode(source, mask), mask, KVCache(self.config.n_layers, max_length))
+        cache = KVCache(self.config.n_layers, max_length)
+        return DecoderState(self.encode(source, mask), mask, cache, torch.arange(len(source), device=source.device))
 
     def decode(self, tokens: Int[Tensor, "B T"], state: DecoderState) -> Float[Tensor, "B V"]:
         """Append tokens to each row's past; logits of the token after the last."""

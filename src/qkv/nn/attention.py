@@ -80,10 +80,18 @@ class KeyValueStore:
         assert self.key is not None and self.value is not None, "read before write"
         return self.key[:, :, :length], self.value[:, :, :length]
 
-    def reorder(self, rows: Int[Tensor, "B"]) -> None:
-        """Keep these batch rows, in this order; a row may be repeated or left out."""
+    def reorder(self, rows: Int[Tensor, "B"], length: int | None = None) -> None:
+        """Keep these batch rows, in this order; a row may be repeated or left out. Only `length` positions move."""
         if self.key is not None and self.value is not None:
-            self.key, self.value = self.key[rows], self.value[rows]
+            self.key, self.value = (_reordered(x, rows, length) for x in (self.key, self.value))
+
+
+def _reordered(x: Float[Tensor, "B H S K"], rows: Int[Tensor, "N"], length: int | None) -> Float[Tensor, "N H S K"]:
+    kept = x[rows, :, :length]
+    if len(rows) != len(x):
+        x = x.new_empty(len(rows), *x.shape[1:])
+    x[:, :, :length] = kept
+    return x
 
 
 class LayerCache:
@@ -118,11 +126,17 @@ class KVCache:
         """Count `n` written positions as decoded."""
         self.length += n
 
-    def reorder(self, rows: Int[Tensor, "B"]) -> None:
-        """Keep these batch rows, in this order: beams that survive, sentences that are not finished."""
+    def reorder(self, rows: Int[Tensor, "B"], *, context: bool = True) -> None:
+        """Keep these batch rows, in this order: beams that survive, sentences that are not finished.
+
+        Args:
+            rows: a row may be repeated or left out.
+            context: whether the contexts move too; they need not where each row's new context equals its old one.
+        """
         for layer in self.layers:
-            layer.past.reorder(rows)
-            layer.context.reorder(rows)
+            layer.past.reorder(rows, self.length)
+            if context:
+                layer.context.reorder(rows)
 
 
 class MultiHeadAttention(nn.Module):
@@ -185,7 +199,9 @@ class MultiHeadAttention(nn.Module):
                 key, value = cache.past.read(cache.length + x.shape[1])
         if is_causal and key.shape[2] != x.shape[1]:
             # SDPA aligns is_causal to the first key; with a past the queries are the last of the keys.
-            mask = causal_mask(x.shape[1], key.shape[2], x.device) if x.shape[1] > 1 else None
+            if x.shape[1] > 1:
+                causal = causal_mask(x.shape[1], key.shape[2], x.device)
+                mask = causal if mask is None else mask & causal
             is_causal = False
         dropout = self.dropout if self.training else 0.0
         heads = attend(query, key, value, mask, is_causal=is_causal, dropout=dropout, recorder=recorder)
