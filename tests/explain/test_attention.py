@@ -9,16 +9,17 @@ import torch
 
 from qkv.data import BEGIN, Codec
 from qkv.errors import QkvError
-from qkv.explain import AttentionRecord, Token, explain_translation, informative_head, record_attention
+from qkv.explain import AttentionRecord, Token, informative_head, record_attention
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.nn import MultiHeadAttention
+from qkv.pipelines.explanation import record_translation
 
 TEXT, TRANSLATION = "Two dogs doesn't ride.", "Zwei Hunde fährt 雪."
 
 
 @pytest.fixture(scope="module")
 def record(model: TranslatorModel, codec: Codec) -> AttentionRecord:
-    return explain_translation(model, codec, TEXT, TRANSLATION, "de")
+    return record_translation(model, codec, TEXT, TRANSLATION, "de")
 
 
 def made(weights: torch.Tensor, words: str) -> AttentionRecord:
@@ -164,7 +165,7 @@ def test_json_round_trips(record: AttentionRecord):
 
 
 def test_an_empty_translation_is_its_end_alone(model: TranslatorModel, codec: Codec):
-    record = explain_translation(model, codec, TEXT, "", "de").words()
+    record = record_translation(model, codec, TEXT, "", "de").words()
     assert [token.text for token in record.target_output] == ["<end>"]
 
 
@@ -173,9 +174,8 @@ def test_errors_are_one_line(model: TranslatorModel, codec: Codec, record: Atten
         TranslatorConfig(d_model=8, n_heads=1, n_layers=1, positions="learned", max_length=4), 300
     )
     for call, says in (
-        (lambda: explain_translation(model, codec, " ", "x", "de"), "sentence is empty"),
-        (lambda: explain_translation(model, codec, TEXT, "x", "fr"), "'fr'"),
-        (lambda: explain_translation(learned, codec, TEXT, "x", "de"), "the model reads 4"),
+        (lambda: record_translation(model, codec, TEXT, "x", "fr"), "'fr'"),
+        (lambda: record_translation(learned, codec, TEXT, "x", "de"), "the model has 4 positions"),
         (lambda: record.map("decoder", "cross", 3), "no decoder layer 3: choose from 1 to 2"),
         (lambda: record.map("encoder", "self", 1, 0), "no attention head 0: choose from 1 to 4"),
         (lambda: record.map("encoder", "cross"), "no cross-attention in the encoder"),

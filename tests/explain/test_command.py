@@ -45,7 +45,7 @@ def test_it_prints_translation_links_and_where_the_files_are(folder: Path, tmp_p
     )
     written = json.loads(data.read_text(encoding="utf-8"))
     assert output.splitlines()[0].split() == written["translation"].split()
-    assert "Encoder layer 2, head 3" in output and "mean of all heads of layer 2" in output
+    assert "self-attention, layer 2, head 3" in output and "mean of all heads of layer 2" in output
     assert str(out) in output and str(data) in output
     assert out.read_bytes().startswith(b"\x89PNG")
     assert (written["text"], written["to"]) == (SENTENCE, "de")
@@ -68,7 +68,7 @@ def test_pieces_stay_apart_on_request(folder: Path, tmp_path: Path, codec: Codec
         ([SENTENCE, "--layer", 3], "there is no decoder layer 3: choose from 1 to 2"),
         ([SENTENCE, "--head", 0], "there is no attention head 0: choose from 1 to 4"),
         (["  "], "nothing to explain"),
-        (["dogs " * 30], "explain one sentence"),
+        (["dogs " * 30], "the 30 pieces"),
         ([SENTENCE, "--from", "de"], "in 'de' already"),
     ],
 )

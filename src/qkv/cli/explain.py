@@ -10,10 +10,13 @@ from qkv.errors import QkvError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from qkv.explain import AttentionRecord, Drawing
 
 _LINKS = 8
+_FAINT = 0.05
+"""A second link below this weight says nothing."""
 
 
 def explain(
@@ -38,25 +41,24 @@ def explain(
 
     import qkv
     from qkv.data.tokenizer import without_surrogates
-    from qkv.explain import draw_translation, explain_translation
+    from qkv.explain import draw_translation
+    from qkv.pipelines.explanation import explain_translation
 
-    translator = qkv.load(model)
     sentence = without_surrogates(sentence)
-    translation = translator.translate(sentence, to=to, from_=from_)
-    if "split" in translation.flags:
-        raise QkvError(
-            f"the text is longer than the {translator.max_source_tokens} pieces that the model takes at once: "
-            "explain one sentence of it"
-        )
-    record = explain_translation(translator.model, translator.codec, sentence, translation.text, to)
+    translation, record = explain_translation(qkv.load(model), sentence, to, from_)
     record = record if pieces else record.words()
     drawing = draw_translation(record, out, layer=layer, head=head, heading=(sentence, translation.text))
     if json_ is not None:
         _write_json(json_, {"text": sentence, "translation": translation.text, "to": to, **record.to_json()})
     console = Console(highlight=False, markup=False)
     console.print(translation.text, soft_wrap=True)
+    console.print(
+        f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}"
+    )
     console.print(_cross_table(record, layer))
+    console.print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
     console.print(_head_table(record, drawing))
+    console.print()
     if drawing.missing:
         console.print(
             "no installed font has " + " ".join(sorted(drawing.missing)) + ": the picture shows boxes for them"
@@ -68,35 +70,37 @@ def explain(
 
 def _cross_table(record: "AttentionRecord", layer: int | None) -> "Table":
     """The source words behind each word of the translation."""
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"Cross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}"
-    table = Table("translation", "looked at", title=title, title_justify="left", box=None, pad_edge=False)
     cross = record.map("decoder", "cross", layer)
+    table = _table("translation", "looked at")
     for row, token in enumerate(cross.queries):
         if token.is_word:
-            links = ", ".join(f"{_plain(link.key.text)} {link.weight:.0%}" for link in cross.top(row, 2))
-            table.add_row(Text(_plain(token.text)), Text(links))
+            first, *others = cross.top(row, 2)
+            links = [first, *(link for link in others if link.weight >= _FAINT)]
+            table.add_row(*_cells(token.text, ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)))
     return table
 
 
 def _head_table(record: "AttentionRecord", drawing: "Drawing") -> "Table":
     """The strongest links in the encoder head of the picture."""
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"Encoder layer {drawing.layer}, head {drawing.head}"
-    table = Table("word", "looked at", title=title, title_justify="left", box=None, pad_edge=False)
+    table = _table("word", "looked at")
     for link in record.map("encoder", "self", drawing.layer, drawing.head).strongest(_LINKS):
-        table.add_row(Text(_plain(link.query.text)), Text(f"{_plain(link.key.text)} {link.weight:.0%}"))
+        table.add_row(*_cells(link.query.text, f"{link.key.text} {link.weight:.0%}"))
     return table
 
 
-def _plain(text: str) -> str:
+def _table(*columns: str) -> "Table":
+    from rich.table import Table
+
+    return Table(*columns, box=None, pad_edge=False, header_style="dim")
+
+
+def _cells(*texts: str) -> "list[Text]":
+    """Text that is neither taken for markup nor moves the cursor."""
+    from rich.text import Text
+
     from qkv.explain import printable
 
-    return printable(text)
+    return [Text(printable(text)) for text in texts]
 
 
 def _write_json(path: Path, data: dict[str, object]) -> None:

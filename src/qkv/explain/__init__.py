@@ -4,7 +4,6 @@ from qkv.explain.attention import (
     AttentionMap,
     AttentionRecord,
     Link,
-    explain_translation,
     informative_head,
     record_attention,
 )
@@ -20,7 +19,6 @@ __all__ = [
     "Token",
     "draw",
     "draw_translation",
-    "explain_translation",
     "group_words",
     "informative_head",
     "printable",

@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from qkv.data.codec import Codec
-from qkv.data.tokenizer import BEGIN, END
 from qkv.errors import QkvError
 from qkv.explain.words import Token, group_words, merge
 from qkv.models.translator import TranslatorModel
@@ -201,39 +199,6 @@ def record_attention(
     finally:
         model.train(training)
     return weights
-
-
-def explain_translation(model: TranslatorModel, codec: Codec, text: str, translation: str, to: str) -> AttentionRecord:
-    """What the model attends to while it translates `text` into `translation`, piece by piece.
-
-    Args:
-        model: the translator.
-        codec: its tokenizers.
-        text: one sentence.
-        translation: what the model made of it, or any other translation whose attention is of interest.
-        to: the language of the translation.
-
-    Raises:
-        QkvError: the text is empty, longer than the model can read, or the model does not translate into `to`.
-    """
-    if not text.strip():
-        raise QkvError("there is nothing to explain: the sentence is empty")
-    source, target = codec.encode_source([text], to)[0], codec.encode_target([translation])[0]
-    longest = max(len(source), len(target) + 1)
-    if model.config.positions == "learned" and longest > model.config.max_length:
-        raise QkvError(f"the sentence has {longest} pieces, the model reads {model.config.max_length}: explain a part")
-    tag = codec.source.tag(to) if codec.target_tags else None
-    pieces = codec.target.pieces(target)
-    begin, end = Token("<begin>", special=True), Token("<end>", special=True)
-    return AttentionRecord(
-        tuple(
-            end if i == END else Token(piece, special=i == tag)
-            for i, piece in zip(source, codec.source.pieces(source), strict=True)
-        ),
-        (begin, *(Token(piece) for piece in pieces)),
-        (*(Token(piece) for piece in pieces), end),
-        record_attention(model, source, [BEGIN, *target]),
-    )
 
 
 def informative_head(record: AttentionRecord, layer: int | None = None, head: int | None = None) -> tuple[int, int]:
