@@ -13,14 +13,17 @@ class Task(Protocol):
     A batch is a dataclass whose tensors the trainer moves to its device; the model sits on that device already.
 
     Attributes:
-        model: what is trained.
         unit: what throughput counts, for example "tokens"; a key of `denominators`.
         score: the metric in `evaluate`'s answer that is best when highest.
     """
 
-    model: nn.Module
     unit: str
     score: str
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def n_batches(self, epoch: int) -> int:
         """Number of batches in an epoch; a pure function of seed and epoch."""

@@ -73,7 +73,7 @@ def interruptible() -> Iterator[Interruption]:
         interruption.signal = number
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {int(number): signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
     finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -138,7 +139,7 @@ def draw_learning_curve(run: Path) -> Path:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     losses = figure.add_subplot(xlabel="step", ylabel="loss")
     scores = losses.twinx()
-    colors = iter(f"C{n}" for n in range(1, 10))
+    colors = cycle(f"C{n}" for n in range(1, 10))
     curves: dict[str, tuple[list[int], list[float]]] = {}
     for record in records:
         for name, value in record.items():

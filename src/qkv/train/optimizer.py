@@ -56,7 +56,9 @@ class WeightAverage:
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step `step`."""
         keep = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), list(get_weights(self.model).values()), 1 - keep)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            list(self.weights.values()), list(get_weights(self.model).values()), 1 - keep
+        )
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take over a saved average."""

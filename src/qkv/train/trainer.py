@@ -152,9 +152,9 @@ class Trainer:
             group["lr"] = learning_rate(step, self.config)
         loss_of_step = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
-            waits = self.world.size > 1 and number < len(batches)
-            with self._parallel.no_sync() if waits else nullcontext():
-                loss = self._parallel(_to(batch, self.device), totals)
+            parallel, last = self._parallel, number == len(batches)
+            with parallel.no_sync() if isinstance(parallel, DistributedDataParallel) and not last else nullcontext():
+                loss = parallel(_to(batch, self.device), totals)
                 # Data-parallel training averages the processes' gradients; the loss is their sum.
                 (loss * self.world.size).backward()
             loss_of_step += loss.detach()
