@@ -11,8 +11,7 @@ from qkv.model_directory import bundled_models, find_model, local_model, read_co
 
 @pytest.fixture
 def weights() -> dict[str, torch.Tensor]:
-    matrix = torch.arange(12.0).reshape(3, 4)
-    return {"a": matrix, "tied": matrix, "copy": matrix.clone(), "bias": torch.ones(3), "steps": torch.tensor([7])}
+    return {"a": torch.arange(12.0).reshape(3, 4).T, "bias": torch.ones(3), "steps": torch.tensor([7])}
 
 
 def save(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
@@ -30,13 +29,6 @@ def test_round_trip(tmp_path, weights):
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
     assert (folder / "x.model").read_bytes() == b"\0x"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_tied_matrices_are_stored_once(tmp_path):
-    big = torch.randn(100, 100)
-    once = save(tmp_path / "once", {"a": big}) / "model.safetensors"
-    tied = save(tmp_path / "tied", {"a": big, "b": big, "c": big.clone()}) / "model.safetensors"
-    assert tied.stat().st_size < once.stat().st_size + 1000
 
 
 def test_half_precision_is_read_as_float32(tmp_path):

@@ -1,0 +1,27 @@
+"""One Transformer, whole: load a trained model and use it with raw text.
+
+import qkv
+
+translator = qkv.load("multi30k")
+print(translator.translate("Two dogs are playing in the snow.", to="de"))
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qkv.pipelines import load
+
+__all__ = ["__version__", "load"]
+
+__version__: str
+
+
+def __getattr__(name: str) -> Any:
+    # PyTorch is slow to import; `import qkv` and `qkv --help` do without it.
+    if name == "load":
+        return import_module("qkv.pipelines").load
+    if name == "__version__":
+        return version("qkv")
+    raise AttributeError(f"module 'qkv' has no attribute {name!r}")

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qkv.errors import QkvError
@@ -34,34 +33,16 @@ def save_model(
         folder: where to write.
         system: which pipeline reads it, such as "translator".
         config: the system's own fields, JSON values only.
-        weights: parameters by name, stored in the dtype they have; equal matrices (tied ones) are stored once.
+        weights: parameters by name, none of them twice; stored in the dtype they have.
         files: further files by name: the tokenizer, the model card.
     """
-    stored, aliases = _without_copies(weights)
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with atomic_folder(Path(folder)) as temporary:
         text = json.dumps({"format": FORMAT, "system": system, **config}, indent=2, ensure_ascii=False)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file(stored, temporary / WEIGHTS, metadata=aliases)
+        save_file(stored, temporary / WEIGHTS)
         for name, content in files.items():
             (temporary / name).write_bytes(content)
-
-
-def _without_copies(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Each distinct matrix once, and which name stands for which other."""
-    stored: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    for name, tensor in weights.items():
-        tensor = tensor.detach().cpu().contiguous()
-        same = (
-            kept
-            for kept, other in stored.items()
-            if tensor.dim() > 1 and other.dtype == tensor.dtype and torch.equal(other, tensor)
-        )
-        if (kept := next(same, None)) is not None:
-            aliases[name] = kept
-        else:
-            stored[name] = tensor.clone()  # safetensors refuses tensors that share memory
-    return stored, aliases
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -94,15 +75,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """
     path = Path(folder) / WEIGHTS
     try:
-        with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            aliases = {name: kept for name, kept in (file.metadata() or {}).items() if kept in stored}
+        stored = load_file(path)
     except FileNotFoundError:
         raise QkvError(f"{folder} has no {WEIGHTS}") from None
     except (OSError, SafetensorError) as error:
         raise QkvError(f"{path} cannot be read ({_one_line(error)}); copy or train the model again") from None
-    weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
-    return weights | {name: weights[kept] for name, kept in aliases.items()}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
 
 
 def bundled_models() -> dict[str, Path]:

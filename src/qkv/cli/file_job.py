@@ -1,0 +1,96 @@
+"""File to file: a progress bar, an output that appears when it is whole, and going on after a kill.
+
+What is done lies beside the output in OUTPUT.FINGERPRINT.partial. The fingerprint covers the texts, the model and the
+options, so that a rerun goes on only with its own work. Since a translation does not depend on its neighbours, the
+result is that of a run that was never interrupted.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import qkv
+from qkv.cli.lines import Work, check_lines, file_blocks
+from qkv.errors import QkvError
+from qkv.model_directory import find_model
+
+
+def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any]) -> None:
+    """Translate each line of a file.
+
+    Args:
+        work: translates lines.
+        source: UTF-8 text; read through before anything is written.
+        output: appears when it is whole.
+        key: all that the result depends on but the texts; "model" names the model.
+
+    Raises:
+        QkvError: the source cannot be read or is not UTF-8.
+    """
+    survey = check_lines(source)
+    fingerprint = _fingerprint(survey.digest, key)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f"{output.name}.{fingerprint}.partial")
+    done = _whole_lines(partial)
+    if done:
+        print(f"going on behind line {done:,} of {survey.lines:,}", file=sys.stderr)
+    with progress_bar() as bar, partial.open("ab") as file:
+        task = bar.add_task(source.name, total=survey.lines, completed=done)
+        for block in file_blocks(source, skip=done):
+            start, size = done, len(block)
+            file.write(
+                work(block, lambda n, of, start=start, size=size: bar.update(task, completed=start + size * n / of))
+            )
+            file.flush()
+            done += size
+            bar.update(task, completed=done)
+    if done != survey.lines:
+        raise QkvError(f"{source} changed while it was translated: {survey.lines:,} lines, then {done:,}; run it again")
+    os.replace(partial, output)
+    for stale in output.parent.glob(f"{_escaped(output.name)}.{'[0-9a-f]' * len(fingerprint)}.partial"):
+        stale.unlink(missing_ok=True)
+
+
+def progress_bar() -> Progress:
+    """A bar for lines on standard error; nothing where that is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("lines"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+def _fingerprint(digest: str, key: Mapping[str, Any]) -> str:
+    model = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in find_model(key["model"]).iterdir()}
+    everything = json.dumps([qkv.__version__, digest, {**key, "model": model}], sort_keys=True)
+    return hashlib.sha256(everything.encode()).hexdigest()[:16]
+
+
+def _whole_lines(partial: Path) -> int:
+    """Number of lines that are done; one that was being written is dropped."""
+    if not partial.exists():
+        return 0
+    with partial.open("rb+") as file:
+        lines = end = 0
+        for line in file:
+            if line.endswith(b"\n"):
+                lines, end = lines + 1, end + len(line)
+        file.truncate(end)
+    return lines
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

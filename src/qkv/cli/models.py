@@ -1,0 +1,50 @@
+"""`qkv models`: what comes with the package."""
+
+import re
+from pathlib import Path
+
+
+def models() -> None:
+    """List the bundled models."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from qkv.model_directory import bundled_models, read_config
+
+    table = Table("name", "system", "languages", "parameters", "size", "licence")
+    for name, folder in bundled_models().items():
+        config = read_config(folder)
+        languages = sorted({language for direction in config.get("directions", ()) for language in direction})
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+        table.add_row(
+            name,
+            config["system"],
+            ", ".join(languages),
+            f"{_parameters(folder):,}",
+            f"{size:.1f} MiB",
+            _licence(folder),
+        )
+    if table.row_count:
+        Console().print(table)
+    else:
+        print("no bundled models")
+
+
+def _parameters(folder: Path) -> int:
+    """Number of weights, read off the file's header."""
+    import math
+
+    from safetensors import safe_open
+
+    from qkv.model_directory import WEIGHTS
+
+    with safe_open(folder / WEIGHTS, framework="np") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def _licence(folder: Path) -> str:
+    """What the model card says on its line "Licence: ..."."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
+    found = re.search(r"^[\s*\-|]*licen[cs]e\**\s*[:|]\**\s*(.+?)[\s|]*$", text, re.IGNORECASE | re.MULTILINE)
+    return found[1] if found else "see its card"

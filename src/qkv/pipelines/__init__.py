@@ -1,0 +1,30 @@
+"""What `qkv.load` returns: tokenizer, model and generation behind one verb. Knows nothing of HTTP or the terminal."""
+
+from pathlib import Path
+
+from qkv.config import nearest
+from qkv.errors import QkvError
+from qkv.model_directory import find_model, read_config
+from qkv.pipelines.translation import Translation
+from qkv.pipelines.translator import Translator
+
+__all__ = ["Translation", "Translator", "load"]
+
+_SYSTEMS = {"translator": Translator}
+
+
+def load(name_or_folder: str | Path, device: str | None = None) -> Translator:
+    """Load a trained model.
+
+    Args:
+        name_or_folder: a bundled model's name, a model folder, a run folder, or a hub name ("owner/name").
+        device: where it runs, as PyTorch names it; the GPU if there is one unless given.
+
+    Raises:
+        QkvError: there is no such model, or its files are damaged.
+    """
+    folder = find_model(name_or_folder)
+    system = read_config(folder)["system"]
+    if system not in _SYSTEMS:
+        raise QkvError(f"{folder} is of the system {system!r}, which this version lacks; {nearest(system, _SYSTEMS)}")
+    return _SYSTEMS[system].load(folder, device)

@@ -1,0 +1,146 @@
+"""Over-long text in parts that a model can take: at sentence ends, then clauses, then spaces, then anywhere.
+
+Nothing is lost: the parts joined together are the text. What is linear here must stay linear, since a hostile line may
+hold a hundred thousand of any character.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+Count = Callable[[Sequence[str]], list[int]]
+"""Number of tokens of each text."""
+
+_CLOSING = "\"'”’»)]}」』）】〉》"
+# Marks that end a sentence or clause only before a space ("3.14", "12:30"), and those that need none.
+_SENTENCE, _SENTENCE_UNSPACED = ".!?…‽؟۔।॥։።፧។", "。！？｡"
+_CLAUSE, _CLAUSE_UNSPACED = ",;:،؛፣–—", "，、；：､"
+_NEWLINES = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+# Scripts that put no space between words or sentences: ideographs, kana, full-width forms, Thai, Lao, Burmese, Khmer.
+_UNSPACED_SCRIPT = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u303f\u3040-\u31ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
+)
+# A shorter "sentence" is an abbreviation or a number of a list, and goes with the next.
+_SHORT_SENTENCE = 4
+
+
+def is_blank(text: str) -> bool:
+    """Nothing but spaces, control and format characters, and lone surrogates."""
+    return all(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs") for character in text)
+
+
+def split(text: str, count: Count, limit: int) -> list[str]:
+    """Parts of at most `limit` tokens; a single character stays whole even if it has more.
+
+    Args:
+        text: any text.
+        count: gives the number of tokens of each text.
+        limit: most tokens of a part.
+    """
+    parts = [text]
+    for cut, enough in ((_sentences, min(_SHORT_SENTENCE, limit)), (_clauses, limit), (_words, limit)):
+        parts = _apply(
+            parts, count, limit, lambda part, n, cut=cut, enough=enough: _pack(cut(part), count, limit, enough)
+        )
+    while any(n > limit and len(part) > 1 for part, n in zip(parts, count(parts))):
+        parts = _apply(parts, count, limit, lambda part, n: _slices(part, -(-n // limit)))
+    return parts
+
+
+def join(parts: Sequence[str], translations: Sequence[str]) -> str:
+    """Translations of the parts as one text, with spaces where the target language has them."""
+    text, last = "", ""
+    for part, translation in zip(parts, translations, strict=True):
+        if text and translation:
+            text += separator(last, text[-1], translation[0])
+        text += translation
+        last = part
+    return text
+
+
+def separator(part: str, left: str, right: str) -> str:
+    """What goes between two translated parts.
+
+    Args:
+        part: the source of the left one.
+        left: last character of the left translation.
+        right: first character of the right translation.
+    """
+    inside_a_word = part[-1:].isalnum() and not _UNSPACED_SCRIPT.match(part[-1])
+    if inside_a_word or _UNSPACED_SCRIPT.match(left) or _UNSPACED_SCRIPT.match(right):
+        return ""
+    return " "
+
+
+def _apply(parts: list[str], count: Count, limit: int, cut: Callable[[str, int], list[str]]) -> list[str]:
+    """The parts, with those that are too long cut."""
+    return [
+        piece
+        for part, n in zip(parts, count(parts))
+        for piece in (cut(part, n) if n > limit and len(part) > 1 else [part])
+    ]
+
+
+def _sentences(text: str) -> list[str]:
+    return _cut(text, (end for end in _ends(text, _SENTENCE, _SENTENCE_UNSPACED) if _starts_anew(text, end)))
+
+
+def _clauses(text: str) -> list[str]:
+    return _cut(text, _ends(text, _CLAUSE, _CLAUSE_UNSPACED))
+
+
+def _words(text: str) -> list[str]:
+    return _cut(text, (match.end() for match in re.finditer(r"\s+", text)))
+
+
+def _ends(text: str, spaced: str, unspaced: str) -> Iterable[int]:
+    """Where a mark, closing quotes and the spaces behind it end."""
+    # Each alternative matches wherever its first character does: no backtracking.
+    for match in re.finditer(rf"\s+|[{unspaced}]+[{re.escape(_CLOSING)}]*\s*", text):
+        if not match[0].isspace() or any(newline in match[0] for newline in _NEWLINES):
+            yield match.end()
+            continue
+        before = match.start()
+        while before and text[before - 1] in _CLOSING:
+            before -= 1
+        if before and text[before - 1] in spaced:
+            yield match.end()
+
+
+def _starts_anew(text: str, end: int) -> bool:
+    """False behind an abbreviation such as "e.g.", which a small letter follows."""
+    return not text[end : end + 1].islower() or "." not in text[max(end - 4, 0) : end]
+
+
+def _cut(text: str, ends: Iterable[int]) -> list[str]:
+    borders = sorted({0, *ends, len(text)})
+    pieces = [text[start:end] for start, end in pairwise(borders)]
+    if len(pieces) > 1 and pieces[0].isspace():
+        pieces[:2] = [pieces[0] + pieces[1]]
+    return pieces
+
+
+def _pack(pieces: list[str], count: Count, limit: int, enough: int) -> list[str]:
+    """Neighbours together while they have fewer than `enough` tokens and fit into `limit`."""
+    packed: list[str] = []
+    gathered: list[str] = []
+    total = 0
+    for piece, n in zip(pieces, count(pieces)):
+        if gathered and (total >= enough or total + n > limit):
+            packed.append("".join(gathered))
+            gathered, total = [], 0
+        gathered.append(piece)
+        total += n
+    return [*packed, "".join(gathered)]
+
+
+def _slices(text: str, n: int) -> list[str]:
+    """About n equal parts; a few marks that belong to the character before stay with it."""
+    size = -(-len(text) // max(n, 2))
+    ends = range(size, len(text), size)
+    return _cut(text, (next((i for i in range(end, end + 4) if not _is_mark(text[i : i + 1])), end) for end in ends))
+
+
+def _is_mark(character: str) -> bool:
+    return bool(character) and (character in "\u200d\ufe0f" or unicodedata.combining(character) > 0)
