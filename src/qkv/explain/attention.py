@@ -161,7 +161,7 @@ class AttentionRecord:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers: the three token lists, and each attention's weights as [H][T][S]."""
+        """Plain lists and numbers: the three token lists, and each attention's weights as `[H][T][S]`."""
         sides = {"source": self.source, "target_input": self.target_input, "target_output": self.target_output}
         attention = [
             {"stack": stack, "layer": layer, "kind": kind, "weights": _rounded(weights)}
