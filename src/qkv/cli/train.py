@@ -70,7 +70,6 @@ def _train(
 def _recipe_for(data: list[Path], from_: str, to: str, console: Any) -> dict[str, Any]:
     """The recipe that suits bare text."""
     from qkv.data.parallel import measure
-
     from qkv.tasks.suggestion import suggest
 
     if not data:

@@ -28,6 +28,18 @@ class TranslatorConfig(TransformerConfig):
     max_length: int = 512
     tie_embeddings: bool = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, not {self.max_length}")
+        if self.positions != "learned" and self.d_model % 2:
+            raise ValueError(f"{self.positions} positions need an even d_model, not {self.d_model}")
+
+    @property
+    def longest(self) -> int | None:
+        """Most positions that the model can tell apart; None is no limit."""
+        return self.max_length if self.positions == "learned" else None
+
 
 @dataclass
 class DecoderState:
@@ -114,7 +126,7 @@ class TranslatorModel(nn.Module):
             memory,
             context_mask=mask,
             is_causal=True,
-            recorder=recorder and partial(recorder, "decoder"),
+            recorder=None if recorder is None else partial(recorder, "decoder"),
         )
         return self.logits(x)
 
@@ -123,7 +135,7 @@ class TranslatorModel(nn.Module):
     ) -> Float[Tensor, "B S D"]:
         """The last encoder layer, which every decoder layer reads."""
         x = self._embed(self.source_embedding, source)
-        return self.encoder(x, mask=mask, recorder=recorder and partial(recorder, "encoder"))
+        return self.encoder(x, mask=mask, recorder=None if recorder is None else partial(recorder, "encoder"))
 
     def logits(self, features: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Scores over the target vocabulary, before the softmax."""

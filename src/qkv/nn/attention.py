@@ -155,7 +155,8 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.n_heads, self.dropout = n_heads, dropout
-        d_key, d_value = d_key or d_model // n_heads, d_value or d_model // n_heads
+        d_key = d_model // n_heads if d_key is None else d_key
+        d_value = d_model // n_heads if d_value is None else d_value
         self.query = nn.Linear(d_model, n_heads * d_key)
         self.key = nn.Linear(d_model, n_heads * d_key)
         self.value = nn.Linear(d_model, n_heads * d_value)
@@ -197,8 +198,8 @@ class MultiHeadAttention(nn.Module):
             elif cache is not None:
                 cache.past.write(key, value, cache.length)
                 key, value = cache.past.read(cache.length + x.shape[1])
-        if is_causal and key.shape[2] != x.shape[1]:
-            # SDPA aligns is_causal to the first key; with a past the queries are the last of the keys.
+        if is_causal and (mask is not None or key.shape[2] != x.shape[1]):
+            # SDPA takes no mask beside is_causal, and aligns it to the first key: a past puts the queries last.
             if x.shape[1] > 1:
                 causal = causal_mask(x.shape[1], key.shape[2], x.device)
                 mask = causal if mask is None else mask & causal

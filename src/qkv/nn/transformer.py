@@ -46,9 +46,9 @@ class TransformerConfig:
     norm: NormOrder = "pre"
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "n_heads", "n_layers", "d_ff"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("d_model", "n_heads", "n_layers", "d_ff", "d_key", "d_value"):
+            if (size := getattr(self, name)) is not None and size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
         if self.d_model % self.n_heads and (self.d_key is None or self.d_value is None):
             raise ValueError(
                 f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads}), or give d_key and d_value"
@@ -81,7 +81,7 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig, cross: bool = False) -> None:
         super().__init__()
-        self.pre_norm = config.norm == "pre"
+        self.cross, self.pre_norm = cross, config.norm == "pre"
         widths = {"d_key": config.d_key, "d_value": config.d_value, "dropout": config.attention_dropout}
         self.self_attention = MultiHeadAttention(config.d_model, config.n_heads, **widths)
         self.self_norm = nn.LayerNorm(config.d_model)
@@ -115,7 +115,7 @@ class Block(nn.Module):
                 mask=mask,
                 is_causal=is_causal,
                 cache=cache,
-                recorder=recorder and partial(recorder, "self"),
+                recorder=None if recorder is None else partial(recorder, "self"),
             )
 
         def attend_context(y: Tensor) -> Tensor:
@@ -126,11 +126,13 @@ class Block(nn.Module):
                 key_pos=key_pos,
                 mask=context_mask,
                 cache=cache,
-                recorder=recorder and partial(recorder, "cross"),
+                recorder=None if recorder is None else partial(recorder, "cross"),
             )
 
+        if self.cross != (context is not None):
+            raise ValueError("a block reads a context exactly if it was made with cross=True")
         x = self._residual(x, attend_self, self.self_norm)
-        if context is not None:
+        if self.cross:
             x = self._residual(x, attend_context, self.cross_norm)
         return self._residual(x, self.feed_forward, self.feed_forward_norm)
 
@@ -184,7 +186,7 @@ class Transformer(nn.Module):
                 mask=mask,
                 context_mask=context_mask,
                 is_causal=is_causal,
-                cache=cache and cache.layers[layer],
-                recorder=recorder and partial(recorder, layer),
+                cache=None if cache is None else cache.layers[layer],
+                recorder=None if recorder is None else partial(recorder, layer),
             )
         return self.norm(x)

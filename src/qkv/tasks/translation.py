@@ -1,5 +1,6 @@
 """Training a translator: cross-entropy with label smoothing, validation loss and BLEU, export."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +43,11 @@ class TranslationConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {self.label_smoothing}")
+        if self.model.longest is not None and self.model.longest < self.data.max_length + 2:
+            raise ValueError(
+                f"model.max_length ({self.model.longest}) must be data.max_length ({self.data.max_length}) + 2 or more: "
+                "learned positions for a sentence, its language tag and its end"
+            )
 
 
 class TranslationTask:
@@ -138,7 +144,8 @@ def translate_greedily(
         source = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(sources[i]) for i in rows], batch_first=True, padding_value=PAD
         ).to(device)
-        limits = [2 * length + 10 for length in lengths.tolist()]
+        most = model.config.longest or math.inf
+        limits = [int(min(2 * length + 10, most)) for length in lengths.tolist()]
         state = model.start(source, lengths, max(limits) + 1)
         prompt = torch.full((len(rows), 1), BEGIN, device=device)
         found = generate(model.decode, state, prompt, Greedy(), end_id=END, max_length=limits)

@@ -1,0 +1,5 @@
+"""`python -m qkv` is `qkv`; `torchrun -m qkv` runs it in several processes."""
+
+from qkv.cli.main import main
+
+main()

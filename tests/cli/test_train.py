@@ -1,0 +1,109 @@
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+SMALL = [
+    f"--set={field}"
+    for field in (
+        "model.d_model=32",
+        "model.d_ff=64",
+        "model.n_layers=2",
+        "model.dropout=0",
+        "tokenizer.vocabulary=360",
+        "tokenizer.sampling=0",
+        "data.holdout=20",
+        "data.batch_tokens=600",
+        "label_smoothing=0",
+        "training.max_steps=400",
+        "training.warmup=50",
+        "training.learning_rate=0.01",
+        "training.validate_every=100",
+    )
+]
+ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+KOREAN = ["하나", "둘", "셋", "넷", "다섯", "여섯", "일곱", "여덟", "아홉", "열"]
+
+
+def qkv(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "qkv", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def write_pairs(path: Path, n: int = 400) -> None:
+    """Counting, word by word; the third column says whose sentence it is, as in Tatoeba's exports."""
+    draw, rows = random.Random(0), []
+    for i in range(n):
+        words = [draw.randrange(10) for _ in range(draw.randint(1, 4))]
+        source, target = (" ".join(language[w] for w in words) for language in (ENGLISH, KOREAN))
+        rows.append(f"{source}\t{target}\tCC-BY 2.0 (France) Attribution: tatoeba.org #{i}\n")
+    path.write_text("".join(rows), encoding="utf-8")
+
+
+def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "kor.tsv")
+    done = qkv("train", "--data", "kor.tsv", "--from", "en", "--to", "ko", "--out", "run", *SMALL, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "400 pairs: " in done.stderr  # the sizes it picked, and why
+    assert (tmp_path / "run" / "curve.png").exists()
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "learning_rate", "tokens_per_second", "gradient_norm"} <= metrics[0].keys()
+
+    text = "three seven nine\n"
+    (tmp_path / "in.txt").write_text(text)
+    translated = qkv("translate", "run", "--to", "ko", "--input", "in.txt", "--output", "out.txt", folder=tmp_path)
+    assert translated.returncode == 0, translated.stderr
+    assert (tmp_path / "out.txt").read_text() == "셋 일곱 아홉\n"
+
+    (tmp_path / "test.en").write_text("two four\nfive one six\n")
+    (tmp_path / "test.ko").write_text("둘 넷\n다섯 하나 여섯\n")
+    command = ("eval", "run", "--src", "test.en", "--ref", "test.ko", "--from", "en", "--to", "ko", "--json")
+    scored = qkv(*command, folder=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+
+    again = qkv("train", "run", folder=tmp_path)  # finished already: nothing to do, and it says so
+    assert again.returncode == 0, again.stderr
+    assert "finished at step 400" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing to train on"),
+        (("none.yaml",), "none.yaml: No such file or directory"),
+        (("--data", "pairs.tsv"), "pairs.tsv needs --from and --to"),
+        (("recipe.yaml", "--data", "pairs.tsv"), "give a recipe or --data, not both"),
+        (("recipe.yaml", "--set", "model.d_modl=3"), "unknown field 'model.d_modl'; did you mean 'd_model'?"),
+        (("recipe.yaml", "--set", "training.shedule=linear"), "unknown field 'shedule'; did you mean 'schedule'?"),
+        (("recipe.yaml", "--set", "system=translater"), "did you mean 'translator'?"),
+        (("recipe.yaml", "--set", "model.n_heads=5"), "d_model (256) must be a multiple of n_heads (5)"),
+        (("recipe.yaml", "--set", "training.device=tpu9"), "training.device: 'tpu9' cannot be used here"),
+        (("--data", "none.tsv", "--from", "en", "--to", "ko"), "none.tsv"),
+    ],
+)
+def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    write_pairs(tmp_path / "pairs.tsv", 50)
+    (tmp_path / "recipe.yaml").write_text(
+        "system: translator\n"
+        "data: {train: [{table: pairs.tsv, columns: [en, ko], directions: [en-ko]}], batch_tokens: 600}\n"
+        "tokenizer: {vocabulary: 320}\n"
+    )
+    done = qkv("train", *arguments, "--out", "run", folder=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("system: translator\n")
+    write_pairs(tmp_path / "pairs.tsv", 50)
+    done = qkv("train", "--data", "pairs.tsv", "--from", "en", "--to", "ko", "--out", "run", folder=tmp_path)
+    assert done.returncode == 1
+    assert "error: run is a run already: go on with `qkv train run`" in done.stderr
