@@ -45,7 +45,7 @@ class TranslationConfig:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, not {self.label_smoothing}")
         if self.model.longest is not None and self.model.longest < self.data.max_length + 2:
             raise ValueError(
-                f"model.max_length ({self.model.longest}) must be data.max_length ({self.data.max_length}) + 2 or more: "
+                f"model.max_length ({self.model.longest}) must be at least {self.data.max_length + 2}: "
                 "learned positions for a sentence, its language tag and its end"
             )
 
