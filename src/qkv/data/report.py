@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SUSPICIOUS_RATIO = 3.0
 _SMOOTHING = 5  # tokens added to both sides, so that a few short words raise no suspicion
 _LONGEST_COUNTED = 2**15
-_HASHES_AT_ONCE = 2**20
+_HASHES_AT_ONCE = 2**18
 _PLACES = 3
 
 

@@ -29,6 +29,7 @@ Progress = Callable[[str, int, int | None], None]
 
 _FORMAT = 1
 _BLOCK_ROWS = 8192
+_TEXTS_AT_ONCE = 512
 _BLOCK_CHARACTERS = 16_000_000
 
 
@@ -172,19 +173,23 @@ def _write_tokens(texts: TextStore, tokenizers: Sequence[Tokenizer], folder: Pat
     columns = [texts.texts(language).blocks() for language in texts.languages]
     with _writing(folder) as temporary, _Writer(temporary / "tokens.arrow", schema) as writer:
         for block in zip(*columns, strict=True):
-            tokens = [tokenizer.encode(column.to_pylist()) for tokenizer, column in zip(tokenizers, block, strict=True)]
-            writer.arrow([_token_array(rows, kind) for rows in tokens])
-            writer.append("lengths.bin", np.array([[len(row) for row in rows] for rows in tokens], np.int32).T)
+            tokens = [_encode(tokenizer, column, kind) for tokenizer, column in zip(tokenizers, block, strict=True)]
+            writer.arrow(tokens)
+            writer.append("lengths.bin", np.stack([column.value_lengths().to_numpy() for column in tokens], axis=1))
             done += len(block[0])
             if progress:
                 progress(f"tokenizing {texts.corpus.name}", done, texts.rows)
         writer.info(rows=done)
 
 
-def _token_array(rows: list[list[int]], kind: pa.ListType) -> pa.ListArray:
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int32)
-    values = np.fromiter(chain.from_iterable(rows), kind.value_type.to_pandas_dtype(), count=int(offsets[-1]))
-    return pa.ListArray.from_arrays(offsets, values)
+def _encode(tokenizer: Tokenizer, texts: pa.Array, kind: pa.ListType) -> pa.ListArray:
+    """Token ids of a block, a few texts at a time: as Python numbers they take twenty times their space."""
+    lengths, values = [0], []
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        rows = tokenizer.encode(texts.slice(start, _TEXTS_AT_ONCE).to_pylist())
+        lengths += map(len, rows)
+        values.append(np.fromiter(chain.from_iterable(rows), kind.value_type.to_pandas_dtype()))
+    return pa.ListArray.from_arrays(np.cumsum(lengths, dtype=np.int32), np.concatenate(values))
 
 
 def _blocks(rows: Iterator[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
