@@ -39,7 +39,7 @@ class Metric:
 
 
 def score(translations: Sequence[str], references: Sequence[str], language: str) -> list[Metric]:
-    """BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006), cased.
+    """BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006). TER alone ignores case.
 
     Args:
         translations: one for each line of the test set.
@@ -66,4 +66,5 @@ def bleu(language: str) -> BLEU:
 def measure(metric: BLEU | CHRF | TER, translations: Sequence[str], references: Sequence[str]) -> Metric:
     """One metric of sacreBLEU with its bootstrap confidence interval and signature."""
     result: Any = metric.corpus_score(list(translations), [list(references)], n_bootstrap=_RESAMPLES)
-    return Metric(result.name, *map(float, (result.score, result._mean, result._ci)), str(metric.get_signature()))
+    value, mean, interval = float(result.score), float(result._mean), float(result._ci)  # some are NumPy's
+    return Metric(result.name, value, mean, interval, str(metric.get_signature()))
