@@ -100,6 +100,20 @@ def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message
     assert "Traceback" not in done.stderr
 
 
+def test_processes_share_the_work_and_speak_once(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs.tsv")
+    languages = ("--from", "en", "--to", "ko")
+    steps = ("--set=training.max_steps=6", "--set=training.warmup=2", "--set=training.validate_every=3")
+    done = qkv(
+        "train", "--data", "pairs.tsv", *languages, "--processes", 2, "--out", "run", *SMALL, *steps, folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("finished at step 6") == 1
+    failed = qkv("train", "--data", "none.tsv", *languages, "--processes", "2", folder=tmp_path)
+    assert failed.returncode == 1
+    assert "error: none.tsv" in failed.stderr and "Traceback" not in failed.stderr
+
+
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text("system: translator\n")

@@ -115,7 +115,8 @@ def test_suggestions_are_valid_and_grow_with_the_text(pairs: int) -> None:
     data = {"train": [{"table": "x.tsv", "columns": ["en", "de"]}]}
     sections = dict(suggestion.sections)
     training = parse(TrainingConfig, sections.pop("training"), "suggestion")
-    config = parse(TranslationConfig, {"data": data, **sections}, "suggestion")
+    config = parse(TranslationConfig, {**sections, "data": {**data, **sections["data"]}}, "suggestion")
+    assert config.data.batch_tokens * training.accumulate == 4096
     assert training.warmup < training.max_steps
     assert f"{pairs:,} pairs" in suggestion.reason
     smaller = suggest(max(pairs // 10, 1), 6 * pairs).sections["model"]

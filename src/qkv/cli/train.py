@@ -1,6 +1,7 @@
 """`qkv train`: from a recipe, from bare text, or on from where a run stopped."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,10 +25,15 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field: model.d_model=256.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work: one a core on a CPU, or one a GPU.")
+    ] = 1,
 ) -> None:
     """Train a model, with a recipe or straight from text; Ctrl-C saves, and `qkv train RUN` goes on."""
-    from qkv.train.distributed import join
+    from qkv.train.distributed import join, launch
 
+    if processes > 1:
+        raise typer.Exit(launch(processes, ["qkv", *_without(sys.argv[1:], "--processes")]))
     with join() as world:
         _train(world, what, data or [], from_, to, out, set_ or [])
 
@@ -67,8 +73,20 @@ def _train(
     console.print(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}", highlight=False)
 
 
+def _without(arguments: list[str], option: str) -> list[str]:
+    """Command-line arguments without an option that takes a value."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != option and not argument.startswith(f"{option}="):
+            kept.append(argument)
+        skip = argument == option
+    return kept
+
+
 def _recipe_for(data: list[Path], from_: str, to: str, console: Any) -> dict[str, Any]:
     """The recipe that suits bare text."""
+    import torch
+
     from qkv.data.parallel import measure
     from qkv.tasks.suggestion import suggest
 
@@ -83,6 +101,6 @@ def _recipe_for(data: list[Path], from_: str, to: str, console: Any) -> dict[str
         corpus["files"] = {from_: str(data[0]), to: str(data[1])}
     else:
         corpus |= {"table": str(data[0]), "columns": [from_, to]}
-    suggestion = suggest(*measure(corpus))
+    suggestion = suggest(*measure(corpus), on_accelerator=torch.accelerator.is_available())
     console.print(suggestion.reason, highlight=False)
-    return {"system": "translator", "data": {"train": [corpus]}, **suggestion.sections}
+    return {"system": "translator", **suggestion.sections, "data": {"train": [corpus], **suggestion.sections["data"]}}

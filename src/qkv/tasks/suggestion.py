@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-BATCH_TOKENS = 4096
+STEP_TOKENS = 4096
 _CHARACTERS_PER_TOKEN = 4
 
 
@@ -12,7 +12,7 @@ class Suggestion:
     """A configuration and the reason for it.
 
     Attributes:
-        sections: `tokenizer`, `model` and `training` of a recipe.
+        sections: `data`, `tokenizer`, `model` and `training` of a recipe, without the corpus.
         reason: one line for the user.
     """
 
@@ -41,25 +41,29 @@ _SIZES = (
 )
 
 
-def suggest(pairs: int, characters: int) -> Suggestion:
+def suggest(pairs: int, characters: int, on_accelerator: bool = False) -> Suggestion:
     """Sizes for a translator.
 
     Args:
         pairs: sentence pairs to train on.
         characters: on the longer side of the corpus.
+        on_accelerator: whether a GPU trains it. A CPU takes the tokens of a step in smaller batches, which suit its
+            caches, and which several processes can share.
     """
     size = next(size for size in _SIZES if pairs <= size.pairs)
-    steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / BATCH_TOKENS, 1)
+    steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
     steps = int(min(max(steps_per_epoch * size.epochs, 600), 200_000))
+    parts = 1 if on_accelerator else 4
     warmup = min(steps // 8, 4000)
     validate_every = max(steps // 20, 50)
     reason = (
         f"{pairs:,} pairs: {size.n_layers}+{size.n_layers} layers of width {size.d_model}, a vocabulary of up to "
-        f"{size.vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {BATCH_TOKENS:,} tokens"
+        f"{size.vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
     )
     return Suggestion(
         {
             "tokenizer": {"vocabulary": size.vocabulary, "sampling": 0.1},
+            "data": {"batch_tokens": STEP_TOKENS // parts},
             "model": {
                 "d_model": size.d_model,
                 "d_ff": size.d_ff,
@@ -69,6 +73,7 @@ def suggest(pairs: int, characters: int) -> Suggestion:
             },
             "training": {
                 "max_steps": steps,
+                "accumulate": parts,
                 "warmup": warmup,
                 "learning_rate": 2e-3 if size.d_model <= 256 else 7e-4,
                 "schedule": "cosine",

@@ -1,13 +1,19 @@
 """Several processes that train one model, started by torchrun (torch.distributed). One process is the special case."""
 
+import logging
 import os
-from collections.abc import Iterator, Mapping
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,36 @@ def join() -> Iterator[World]:
         yield world
     finally:
         dist.destroy_process_group()
+
+
+def launch(processes: int, arguments: Sequence[str]) -> int:
+    """Run `python -m ARGUMENTS` in several processes on this machine, as torchrun does.
+
+    Args:
+        processes: how many; on a CPU they share the cores.
+        arguments: a module and what it is to do; it calls `join`.
+
+    Returns:
+        0, or the exit status of the process that failed first. It has said why.
+    """
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", *arguments)
+    except ChildFailedError as error:
+        return abs(error.get_first_failure()[1].exitcode)
+    except SignalException as error:  # the processes were told too, and have saved
+        return 128 + error.sigval
+    return 0
 
 
 def _device() -> torch.device:

@@ -65,13 +65,19 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turn the first Ctrl-C or SIGTERM into a request that the loop honours between steps; a second one kills."""
+def interruptible(second_kills: bool) -> Iterator[Interruption]:
+    """Turn Ctrl-C or SIGTERM into a request that the loop honours between steps.
+
+    Args:
+        second_kills: whether a second signal ends the process at once. One of several processes hears of a single
+            Ctrl-C twice, from the terminal and from its launcher.
+    """
     interruption = Interruption()
 
     def handle(number: int, frame: FrameType | None) -> None:
         interruption.signal = number
-        signal.signal(number, previous[number])
+        if second_kills:
+            signal.signal(number, previous[number])
 
     previous = {int(number): signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

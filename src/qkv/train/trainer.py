@@ -93,7 +93,7 @@ class Trainer:
             tensorboard=self.config.tensorboard,
             silent=not self.world.leads,
         )
-        with interruptible() as interruption, log:
+        with interruptible(second_kills=self.world.size == 1) as interruption, log:
             reason = self._loop(log, interruption)
         if reason == "interrupted":
             self._save()
