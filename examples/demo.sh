@@ -5,7 +5,6 @@ set -euo pipefail
 export HF_HUB_OFFLINE=1
 out="${1:-build/demo}"
 captions="$(dirname "$0")/captions.en.txt"
-mkdir -p "$out"
 
 echo "English"
 sed 's/^/  /' "$captions"
@@ -14,7 +13,5 @@ for language in de:German fr:French cs:Czech; do
     qkv translate --from en --to "${language%%:*}" < "$captions" | sed 's/^/  /'
 done
 
-picture="$out/attention.png"
-qkv explain multi30k "$(head -n 1 "$captions")" --from en --to de --out "$picture"
-test -s "$picture"
-echo "What each German piece attended to: $picture"
+echo
+qkv explain multi30k "$(head -n 1 "$captions")" --from en --to de --out "$out/attention.png"

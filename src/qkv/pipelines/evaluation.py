@@ -7,6 +7,7 @@ from typing import Any
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.significance import _bootstrap_resample
 
 from qkv.errors import QkvError
 
@@ -65,6 +66,12 @@ def bleu(language: str) -> BLEU:
 
 def measure(metric: BLEU | CHRF | TER, translations: Sequence[str], references: Sequence[str]) -> Metric:
     """One metric of sacreBLEU with its bootstrap confidence interval and signature."""
-    result: Any = metric.corpus_score(list(translations), [list(references)], n_bootstrap=_RESAMPLES)
-    value, mean, interval = float(result.score), float(result._mean), float(result._ci)  # some are NumPy's
-    return Metric(result.name, value, mean, interval, str(metric.get_signature()))
+    stats = metric._extract_corpus_statistics(translations, [list(references)])
+    result: Any = metric._aggregate_and_compute(stats)
+    metric.n_bootstrap = _RESAMPLES
+    metric.seed, resamples = _bootstrap_resample(stats, metric, _RESAMPLES)
+    for resample in resamples:
+        # Some are NumPy's, which `corpus_score` cannot average with Python's 0.0 of a resample without any match.
+        resample.score = float(resample.score)
+    result.estimate_ci(resamples)
+    return Metric(result.name, float(result.score), result._mean, result._ci, str(metric.get_signature()))
