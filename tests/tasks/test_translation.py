@@ -78,6 +78,19 @@ def test_evaluate_reports_nats_per_token_and_bleu_of_each_direction(task: Transl
     assert metrics["bleu"] == pytest.approx((metrics["bleu_en-de"] + metrics["bleu_de-en"]) / 2)
 
 
+def test_a_direction_without_validation_pairs_is_left_out_of_bleu(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("one two\teins zwei\n" * 20)
+    (tmp_path / "validation.tsv").write_text("two one\tzwei eins\n")
+    corpus = {"table": str(tmp_path / "train.tsv"), "columns": ["en", "de"]}
+    validation = {"table": str(tmp_path / "validation.tsv"), "columns": ["en", "de"], "directions": ["de-en"]}
+    data = {"data": {"train": [corpus], "validation": [validation]}, "tokenizer": {"vocabulary": 280}}
+    config = parse(TranslationConfig, {**data, "model": {"d_model": 8, "n_heads": 1, "n_layers": 1, "d_ff": 8}}, "test")
+    task = TranslationTask.create(config, tmp_path, 1, Console(file=StringIO()))
+    with torch.no_grad():
+        task.model.eval()
+        assert set(task.evaluate()) == {"loss", "bleu"}
+
+
 def test_greedy_translations_keep_the_order_of_the_texts(task: TranslationTask) -> None:
     task.model.eval()
     texts = ["one two three four", "", "six", "two two"]

@@ -97,7 +97,7 @@ class TranslationTask:
             tokens += self.denominators(batch)["tokens"]
             nats += self._cross_entropy(batch.to(self.model.output_bias.device), 0.0).item()
         scores = {}
-        for direction in self.data.codec.directions:
+        for direction in self.data.validation_directions:
             sources, references = self.data.validation_texts(direction, self.config.bleu_sentences or None)
             outputs = translate_greedily(self.model, self.data.codec, sources, direction[1])
             scores[direction] = sacrebleu.corpus_bleu(outputs, [references]).score
