@@ -2,7 +2,7 @@
 
 A page's ```sh and ```python blocks form one script. A block after a comment `<!-- not run: why -->` is left out; that
 is for what would go to the network or never end. `fixtures/` holds the files that pages speak of, `bin/` a `qkv` that
-trains only a few small steps.
+trains only a few small steps (server.py).
 """
 
 import os
@@ -10,6 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +40,29 @@ def script(page: Path) -> str:
     return "".join(parts)
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    # A socket's path must be short, which that of pytest's temporary folder may not be.
+    with tempfile.TemporaryDirectory(prefix="qkv") as folder:
+        path = Path(folder) / "socket"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
+        process = subprocess.Popen([sys.executable, HERE / "server.py", path], env=environment)
+        while not path.exists():
+            assert process.poll() is None, "the server did not start"
+            time.sleep(0.05)
+        yield str(path)
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.xdist_group("commands")  # all in one process, which then starts one server
 @pytest.mark.parametrize("page", [page for page in PAGES if script(page)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_page_runs(page: Path, tmp_path: Path) -> None:
+def test_page_runs(page: Path, tmp_path: Path, server: str) -> None:
     shutil.copytree(HERE / "fixtures", tmp_path, dirs_exist_ok=True)
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(HERE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "QKV_SERVER": server,
         "REPOSITORY": str(ROOT),
         "REAL_MAKE": shutil.which("make") or "make",
         "OMP_NUM_THREADS": "1",

@@ -1,0 +1,88 @@
+"""Runs `qkv` command lines in forks of one process that has imported everything already.
+
+Importing PyTorch takes longer than most commands of the documentation, and there are dozens of them. `bin/qkv` is the
+client: it hands over its arguments, folder, environment and open files, and waits for the exit status.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+# Cuts training to a few small steps. Everything else the documentation says is taken as it is.
+TINY = {
+    "training.max_steps": 2,
+    "training.validate_every": 1,
+    "training.warmup": 1,
+    "model.d_model": 16,
+    "model.d_ff": 16,
+    "model.n_heads": 2,
+    "model.n_layers": 1,
+    "tokenizer.vocabulary": 400,
+}
+
+
+def shortened(arguments: list[str]) -> list[str]:
+    """The arguments, with tiny settings for a new training run; one that goes on has them in its recipe."""
+    if arguments[:1] != ["train"] or "--help" in arguments or (len(arguments) == 2 and Path(arguments[1]).is_dir()):
+        return arguments
+    # Several processes would import everything several times; they have tests of their own.
+    arguments = [*arguments, "--processes", "1"] if "--processes" in arguments else arguments
+    return [*arguments, *(word for name, value in TINY.items() for word in ("--set", f"{name}={value}"))]
+
+
+def run(arguments: list[str]) -> int:
+    """One command line of the real program; its exit status."""
+    from qkv.cli.main import main
+
+    sys.argv = ["qkv", *shortened(arguments)]
+    try:
+        main()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
+    return 0
+
+
+def serve(path: str) -> None:
+    """Answer each connection in a fork, until killed."""
+    import datasets  # noqa: F401
+    import torch._dynamo  # noqa: F401 (PyTorch's optimizers do)
+
+    import qkv.cli.main
+    import qkv.explain
+    import qkv.pipelines.evaluation
+    import qkv.train.run  # noqa: F401
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        while True:
+            connection, _ = server.accept()
+            if os.fork():
+                connection.close()
+                continue
+            server.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            request, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+            for number, file in enumerate(files):
+                os.dup2(file, number)
+                os.close(file)
+            arguments, folder, environment = json.loads(request)
+            os.environ.clear()
+            os.environ.update(environment)
+            os.chdir(folder)
+            status = 1
+            try:
+                status = run(arguments)
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                connection.sendall(bytes([status]))
+                os._exit(status)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
