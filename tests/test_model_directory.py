@@ -111,3 +111,8 @@ def test_bad_weights(tmp_path):
 def test_bundled_models_have_a_config():
     for folder in bundled_models().values():
         assert json.loads((folder / "config.json").read_text())["format"] == 1
+
+
+def test_all_files_are_as_readable_as_the_folder_owner_wants(tmp_path: Path) -> None:
+    save_model(tmp_path / "m", system="s", config={}, weights={"a": torch.zeros(1)}, files={"README.md": b"x"})
+    assert len({path.stat().st_mode for path in (tmp_path / "m").iterdir()}) == 1

@@ -41,6 +41,8 @@ def save_model(
         text = json.dumps({"format": FORMAT, "system": system, **config}, indent=2, ensure_ascii=False)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
         save_file(stored, temporary / WEIGHTS)
+        # safetensors writes for the owner's eyes only, whatever the umask says.
+        (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode)
         for name, content in files.items():
             (temporary / name).write_bytes(content)
 
