@@ -6,22 +6,22 @@ from pathlib import Path
 import torch
 
 from qkv.data.codec import Codec
-from qkv.data.tokenizer import Tokenizer, TokenizerConfig
+from qkv.data.tokenizer import END, Tokenizer, TokenizerConfig
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.weights import get_weights
 
 LANGUAGES = ("en", "de", "fr")
-_WORDS = {
-    "en": "two dogs are playing in the snow while a man with his hat reads under that tree".split(),
-    "de": "zwei Hunde spielen im Schnee während ein Mann mit seinem Hut unter jenem Baum liest".split(),
-    "fr": "deux chiens jouent dans la neige pendant qu'un homme avec son chapeau lit sous cet arbre".split(),
+_SENTENCES = {
+    "en": "two dogs are playing in the snow while a man with his hat reads under that tree",
+    "de": "zwei Hunde spielen im Schnee während ein Mann mit seinem Hut unter jenem Baum liest",
+    "fr": "deux chiens jouent dans la neige pendant qu'un homme avec son chapeau lit sous cet arbre",
 }
 
 
 def lines(language: str, n: int = 100) -> list[str]:
     """Sentences without sense; the same ones at each call."""
-    words = _WORDS[language]
+    words = _SENTENCES[language].split()
     return [" ".join(words[(i * (k + 3) + k) % len(words)] for k in range(4 + i % 7)) + "." for i in range(n)]
 
 
@@ -36,14 +36,15 @@ def tiny_translator(folder: Path, max_source_tokens: int = 24) -> Path:
     tokenizer = Tokenizer.train(text, TokenizerConfig(vocabulary=400), LANGUAGES)
     directions = tuple((from_, to) for from_ in LANGUAGES for to in LANGUAGES if from_ != to)
     codec = Codec(tokenizer, tokenizer, directions, target_tags=True)
-    config = TranslatorConfig(d_model=16, n_heads=2, n_layers=1, d_ff=32)
+    config = TranslatorConfig(d_model=16, n_heads=2, n_layers=1, d_ff=32, tie_embeddings=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = TranslatorModel(config, codec.vocabulary)
-        # Random weights never end a sentence by themselves; a nudge makes some of them do.
-        torch.nn.init.normal_(model.output_bias)
+        # Far from even, so that outputs are words, differ from text to text and end soon.
         with torch.no_grad():
-            model.output_bias[3] += 1.5
+            model.output.weight *= 3
+            model.output_bias[[piece.startswith("<") for piece in tokenizer.pieces(range(len(tokenizer)))]] = -9.0
+            model.output_bias[END] = 9.0
     fields = {
         "model": asdict(config),
         "vocabulary": codec.vocabulary,

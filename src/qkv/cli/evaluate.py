@@ -68,11 +68,11 @@ def _print_table(title: str, metrics: "list[Metric]", flags: Counter[str]) -> No
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("metric", "score", "95 % interval", title=title, title_justify="left")
+    table = Table("metric", "score", "95 % interval")
     for metric in metrics:
         table.add_row(metric.name, f"{metric.score:.2f}", f"{metric.mean:.2f} ± {metric.interval:.2f}")
-    console = Console()
-    console.print(table)
+    print(title)
+    Console().print(table)
     for metric in metrics:
         print(f"{metric.name}|{metric.signature}")
     if flags:

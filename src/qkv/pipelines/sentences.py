@@ -114,11 +114,7 @@ def _starts_anew(text: str, end: int) -> bool:
 
 
 def _cut(text: str, ends: Iterable[int]) -> list[str]:
-    borders = sorted({0, *ends, len(text)})
-    pieces = [text[start:end] for start, end in pairwise(borders)]
-    if len(pieces) > 1 and pieces[0].isspace():
-        pieces[:2] = [pieces[0] + pieces[1]]
-    return pieces
+    return [text[start:end] for start, end in pairwise(sorted({0, *ends, len(text)}))]
 
 
 def _pack(pieces: list[str], count: Count, limit: int, enough: int) -> list[str]:
@@ -138,9 +134,12 @@ def _pack(pieces: list[str], count: Count, limit: int, enough: int) -> list[str]
 def _slices(text: str, n: int) -> list[str]:
     """About n equal parts; a few marks that belong to the character before stay with it."""
     size = -(-len(text) // max(n, 2))
+    last = len(text) - 1
     ends = range(size, len(text), size)
-    return _cut(text, (next((i for i in range(end, end + 4) if not _is_mark(text[i : i + 1])), end) for end in ends))
+    return _cut(
+        text, (next((i for i in range(end, min(end + 3, last) + 1) if not _is_mark(text[i])), end) for end in ends)
+    )
 
 
 def _is_mark(character: str) -> bool:
-    return bool(character) and (character in "\u200d\ufe0f" or unicodedata.combining(character) > 0)
+    return character in "\u200d\ufe0f" or unicodedata.combining(character) > 0
