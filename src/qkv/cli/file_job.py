@@ -9,12 +9,20 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 import qkv
 from qkv.cli.lines import Work, check_lines, file_blocks
@@ -41,21 +49,27 @@ def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any
     done = _whole_lines(partial)
     if done:
         print(f"going on behind line {done:,} of {survey.lines:,}", file=sys.stderr)
-    with progress_bar() as bar, partial.open("ab") as file:
-        task = bar.add_task(source.name, total=survey.lines, completed=done)
-        for block in file_blocks(source, skip=done):
-            start, size = done, len(block)
-            file.write(
-                work(block, lambda n, of, start=start, size=size: bar.update(task, completed=start + size * n / of))
-            )
-            file.flush()
-            done += size
-            bar.update(task, completed=done)
+    try:
+        with progress_bar() as bar, partial.open("ab") as file:
+            task = bar.add_task(source.name, total=survey.lines, completed=done)
+            for block in file_blocks(source, skip=done):
+                file.write(work(block, _within(bar, task, done, len(block))))
+                file.flush()
+                done += len(block)
+                bar.update(task, completed=done)
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on behind line {done:,}", file=sys.stderr)
+        raise
     if done != survey.lines:
         raise QkvError(f"{source} changed while it was translated: {survey.lines:,} lines, then {done:,}; run it again")
     os.replace(partial, output)
     for stale in output.parent.glob(f"{_escaped(output.name)}.{'[0-9a-f]' * len(fingerprint)}.partial"):
         stale.unlink(missing_ok=True)
+
+
+def _within(bar: Progress, task: TaskID, start: int, size: int) -> Callable[[int, int], None]:
+    """Shows the progress within a block of `size` lines that begins behind line `start`."""
+    return lambda done, total: bar.update(task, completed=start + size * done / total)
 
 
 def progress_bar() -> Progress:

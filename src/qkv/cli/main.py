@@ -17,7 +17,6 @@ VERBS = {"translate": translate, "train": train, "eval": evaluate, "explain": ex
 app = typer.Typer(
     name="qkv",
     help="One Transformer, whole: train it, translate with it, look inside while it runs.",
-    no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -26,7 +25,11 @@ for _name, _verb in VERBS.items():
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def _options(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
+) -> None:
+    if not version and context.invoked_subcommand is None:
+        print(context.get_help())
     if version:
         import qkv
 
