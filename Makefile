@@ -9,7 +9,7 @@ demo: .venv/.run
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh build/demo
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup --quiet
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --quiet
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

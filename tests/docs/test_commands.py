@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def script(page: Path) -> str:
     return "".join(parts)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[str]:
     # A socket's path must be short, which that of pytest's temporary folder may not be.
     with tempfile.TemporaryDirectory(prefix="qkv") as folder:
@@ -55,10 +56,9 @@ def server() -> Iterator[str]:
         process.wait()
 
 
-@pytest.mark.xdist_group("commands")  # all in one process, which then starts one server
-@pytest.mark.parametrize("page", [page for page in PAGES if script(page)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_page_runs(page: Path, tmp_path: Path, server: str) -> None:
-    shutil.copytree(HERE / "fixtures", tmp_path, dirs_exist_ok=True)
+def failure(page: Path, folder: Path, server: str) -> str | None:
+    """What went wrong with a page's script, run in this folder."""
+    shutil.copytree(HERE / "fixtures", folder)
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(HERE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -70,14 +70,24 @@ def test_page_runs(page: Path, tmp_path: Path, server: str) -> None:
     }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-x", "-c", script(page)],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    assert "Traceback" not in done.stderr
+    if done.returncode == 0 and "Traceback" not in done.stderr:
+        return None
+    return f"{page.relative_to(ROOT)} ends with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def test_every_page_runs(tmp_path: Path, server: str) -> None:
+    # One test for all pages, since the server takes longer to start than a page to run.
+    pages = [page for page in PAGES if script(page)]
+    folders = [tmp_path / page.stem for page in pages]
+    with ThreadPoolExecutor(2) as pool:
+        failures = [found for found in pool.map(failure, pages, folders, [server] * len(pages)) if found]
+    assert not failures, "\n\n".join(failures)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
