@@ -22,7 +22,7 @@ A Transformer (Vaswani et al. 2017) trained with qkv.
 - Directions: {directions}
 - Parameters: {parameters:,}; {model.n_layers}+{model.n_layers} layers, width {model.d_model},
   feed-forward {model.d_ff}, {model.n_heads} heads, vocabulary {codec.vocabulary:,}
-- Trained for {facts["step"]:,} steps in {facts["hours"]:.2f} hours, batches of up to {config.data.batch_tokens:,} tokens
+- Trained for {facts["step"]:,} steps, {facts["hours"]:.2f} hours, batches of up to {config.data.batch_tokens:,} tokens
 - Data: {", ".join(sources)}
 
 | validation | value |
