@@ -88,7 +88,8 @@ def progress_bar() -> Progress:
 
 
 def _fingerprint(digest: str, key: Mapping[str, Any]) -> str:
-    model = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in find_model(key["model"]).iterdir()}
+    files = (path for path in find_model(key["model"]).iterdir() if path.is_file())
+    model = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     everything = json.dumps([qkv.__version__, digest, {**key, "model": model}], sort_keys=True)
     return hashlib.sha256(everything.encode()).hexdigest()[:16]
 
