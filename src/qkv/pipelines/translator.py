@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack, overload
 
@@ -33,10 +33,18 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class _Job:
-    """What the model is asked to translate: token ids of a part of a text, and how its translation begins."""
+    """What the model is asked to translate: a part of a text.
+
+    Attributes:
+        source: its token ids.
+        size: tokens or characters of it, whichever are fewer: text spelled in bytes has several tokens a character,
+            and needs no translation of that length.
+        prefix: token ids with which its translation begins.
+    """
 
     source: tuple[int, ...]
-    prefix: tuple[int, ...]
+    size: int
+    prefix: tuple[int, ...] = ()
 
 
 class Translator:
@@ -140,10 +148,9 @@ class Translator:
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
         plans: list[tuple[list[str], list[_Job | None]]] = []
         for parts in self._split(texts, to):
-            todo: list[_Job | None] = []
-            for source in self._encode(parts, to):
-                first = not any(todo)
-                todo.append(_Job(tuple(source), prefix if first else ()) if source else None)
+            todo = self._jobs(parts, to)
+            if first := next(filter(None, todo), None):
+                todo[todo.index(first)] = replace(first, prefix=prefix)
             jobs.update((job, []) for job in todo if job is not None)
             plans.append((parts, todo))
         self._search(jobs, decoding, progress)
@@ -196,9 +203,12 @@ class Translator:
             )
         return tuple(prefix)
 
-    def _encode(self, parts: Sequence[str], to: str) -> list[list[int]]:
-        """Token ids of each part; none at all for a part that holds nothing."""
-        return [[] if is_blank(part) else ids for part, ids in zip(parts, self.codec.encode_source(parts, to))]
+    def _jobs(self, parts: Sequence[str], to: str) -> list[_Job | None]:
+        """What there is to do for each part; None for a part that holds nothing."""
+        return [
+            None if is_blank(part) else _Job(tuple(source), min(len(source), len(part)))
+            for part, source in zip(parts, self.codec.encode_source(parts, to), strict=True)
+        ]
 
     def _split(self, texts: Sequence[str], to: str) -> list[list[str]]:
         """Each text in parts that the model can take."""
@@ -242,7 +252,7 @@ class Translator:
 
     def _limit(self, job: _Job, decoding: Decoding) -> int:
         """Most tokens to generate: a function of the job alone, not of the batch it is in."""
-        limit = decoding.max_length or max(2 * len(job.source) + 10, decoding.min_length + 1) + len(job.prefix)
+        limit = decoding.max_length or max(2 * job.size + 10, decoding.min_length + 1) + len(job.prefix)
         return min(limit, self._positions or limit)
 
     @torch.inference_mode()
@@ -262,9 +272,9 @@ class Translator:
     def _stream(self, text: str, to: str) -> Iterator[str]:
         [parts] = self._split([text], to)
         before, last = "", ""  # the part before, and the last character that was given
-        for part, source in zip(parts, self._encode(parts, to), strict=True):
+        for part, job in zip(parts, self._jobs(parts, to), strict=True):
             shown = 0
-            for so_far in self._stream_part(_Job(tuple(source), ())) if source else ():
+            for so_far in self._stream_part(job) if job else ():
                 new = so_far[shown:]
                 if new:
                     yield separator(before, last, new[0]) + new if last and not shown else new
