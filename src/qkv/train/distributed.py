@@ -1,5 +1,6 @@
 """Several processes that train one model, started by torchrun (torch.distributed). One process is the special case."""
 
+import json
 import logging
 import os
 import sys
@@ -61,9 +62,14 @@ class World:
         """What rank 0 has, a JSON-like value."""
         if self.size == 1:
             return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0, device=_device())
-        return box[0]
+        # As JSON rather than with broadcast_object_list, which would unpickle.
+        content = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=_device())
+        length = torch.tensor(len(content), device=_device())
+        dist.broadcast(length, src=0)
+        if not self.leads:
+            content = content.new_empty(int(length))
+        dist.broadcast(content, src=0)
+        return json.loads(bytes(content.tolist()))
 
 
 @contextmanager
