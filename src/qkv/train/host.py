@@ -21,7 +21,7 @@ def keep_freed_memory() -> None:
     """Have the C library reuse large blocks instead of returning them to the system.
 
     A training step frees and takes hundreds of megabytes. By default glibc maps each large block anew, and the kernel
-    zeroes it page by page; kept blocks make a step on a CPU up to twice as fast. Without glibc nothing happens.
+    zeroes it page by page, which a step on a CPU then waits for. Without glibc nothing happens.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
