@@ -25,8 +25,9 @@ from qkv.pipelines.translation import Candidate, Translation, combine, goes_roun
 Progress = Callable[[int, int], None]
 """Called after each batch with the source tokens translated so far, and how many there are."""
 
-# Source tokens in a batch, padding and beams counted: keeps the processor busy in some ten megabytes of cache.
-_BATCH_TOKENS = 16_384
+# Most source tokens and most rows in a batch, padding and beams counted. Enough to keep a processor busy; the first
+# bounds the memory of attention, the second that of the logits.
+_BATCH_TOKENS, _BATCH_ROWS = 16_384, 640
 # Bytes that a model spells can be any character; in a line of text these would break it.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -229,7 +230,7 @@ class Translator:
         order = sorted(jobs, key=lambda job: len(job.source), reverse=True)
         done, total = 0, sum(len(job.source) for job in order)
         while order:
-            rows = max(_BATCH_TOKENS // (len(order[0].source) * decoding.width), 1)
+            rows = max(min(_BATCH_TOKENS // len(order[0].source), _BATCH_ROWS) // decoding.width, 1)
             batch, order = order[:rows], order[rows:]
             for job, hypotheses in zip(batch, self._generate(batch, decoding), strict=True):
                 texts = self._text([hypothesis.tokens for hypothesis in hypotheses])
