@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,9 @@ SMALL = [
         "training.learning_rate=0.01",
         "training.validate_every=100",
     )
+]
+TINY_STEPS = [
+    f"--set={field}" for field in ("training.max_steps=2", "training.warmup=1", "training.learning_rate=0.0001")
 ]
 ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 KOREAN = ["하나", "둘", "셋", "넷", "다섯", "여섯", "일곱", "여덟", "아홉", "열"]
@@ -70,6 +74,17 @@ def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "finished at step 400" in again.stderr
 
+    data = ("--data", "kor.tsv", "--from", "en", "--to", "ko", *TINY_STEPS)
+    tuned = qkv("train", *data, "--initial", "run", "--out", "tuned", folder=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    shutil.rmtree(tmp_path / "run")  # the new run needs it no more
+    further = tmp_path / "tuned" / "recipe.yaml"
+    further.write_text(further.read_text().replace("max_steps: 2", "max_steps: 4"))
+    tuned = qkv("train", "tuned", folder=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    translated = qkv("translate", "tuned", "--to", "ko", "three seven nine", folder=tmp_path)
+    assert translated.stdout == "셋 일곱 아홉\n"  # which four steps alone do not teach
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -84,6 +99,9 @@ def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path) -> None:
         (("recipe.yaml", "--set", "model.n_heads=5"), "d_model (256) must be a multiple of n_heads (5)"),
         (("recipe.yaml", "--set", "training.device=tpu9"), "training.device: 'tpu9' cannot be used here"),
         (("--data", "none.tsv", "--from", "en", "--to", "ko"), "none.tsv"),
+        (("recipe.yaml", "--initial", "multi31k"), "there is no model 'multi31k'; did you mean multi30k?"),
+        (("recipe.yaml", "--initial", "multi30k"), "model.d_model is 256, but the initial model's is 128: set it to"),
+        (("--data", "pairs.tsv", "--from", "en", "--to", "ko", "--initial", "multi30k"), "no language 'ko' here"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -30,7 +30,9 @@ def shortened(arguments: list[str]) -> list[str]:
         return arguments
     # Several processes would import everything several times; they have tests of their own.
     arguments = [*arguments, "--processes", "1"] if "--processes" in arguments else arguments
-    return [*arguments, *(word for name, value in TINY.items() for word in ("--set", f"{name}={value}"))]
+    # A model that is started from has its sizes already.
+    kept = {name: value for name, value in TINY.items() if "--initial" not in arguments or name.startswith("training.")}
+    return [*arguments, *(word for name, value in kept.items() for word in ("--set", f"{name}={value}"))]
 
 
 def run(arguments: list[str]) -> int:

@@ -122,6 +122,15 @@ def test_wrong_fields_are_refused(field: dict[str, float]) -> None:
         parse(TranslationConfig, data, "recipe.yaml")
 
 
+def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
+    config = {"vocabulary": 1234, "model": {"d_model": 48, "n_heads": 3, "n_layers": 2, "d_ff": 99, "norm": "post"}}
+    fresh, tuned = suggest(20_000, 10**6), suggest(20_000, 10**6, initial=config)
+    assert tuned.sections["model"] == {**config["model"], "dropout": fresh.sections["model"]["dropout"]}
+    assert tuned.sections["tokenizer"]["vocabulary"] == 1234
+    for name in ("max_steps", "learning_rate"):
+        assert tuned.sections["training"][name] < fresh.sections["training"][name]
+
+
 @pytest.mark.parametrize("pairs", [1, 100, 10_000, 100_000, 1_000_000, 10**8])
 def test_suggestions_are_valid_and_grow_with_the_text(pairs: int) -> None:
     suggestion = suggest(pairs, 60 * pairs)

@@ -22,6 +22,9 @@ def train(
     from_: Annotated[str, typer.Option("--from", help="Language of the first column or file.")] = "",
     to: Annotated[str, typer.Option(help="Language of the second column or file.")] = "",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
+    initial: Annotated[
+        str, typer.Option(metavar="MODEL", help="Start from this model's tokenizer and weights: fine-tuning.")
+    ] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field: model.d_model=256.")
     ] = None,
@@ -35,11 +38,19 @@ def train(
     if processes > 1:
         raise typer.Exit(launch(processes, ["qkv", *_without(sys.argv[1:], "--processes")]))
     with join() as world:
-        _train(world, what, data or [], from_, to, out, set_ or [])
+        assignments = [*([f"initial={initial}"] if initial else []), *(set_ or [])]
+        _train(world, what, data or [], from_, to, out, initial, assignments)
 
 
 def _train(
-    world: "World", what: str, data: list[Path], from_: str, to: str, out: Path | None, assignments: list[str]
+    world: "World",
+    what: str,
+    data: list[Path],
+    from_: str,
+    to: str,
+    out: Path | None,
+    initial: str,
+    assignments: list[str],
 ) -> None:
     from rich.console import Console
 
@@ -52,13 +63,15 @@ def _train(
         raise QkvError("give a recipe or --data, not both")
     if what and (path / RECIPE).exists():
         if out or assignments:
-            raise QkvError(f"{path} goes on as it began: --out and --set are for new runs (or edit {path / RECIPE})")
+            raise QkvError(
+                f"{path} goes on as it began: --out, --initial and --set are for new runs (or edit {path / RECIPE})"
+            )
         run, recipe = path, Recipe.read(path / RECIPE)
     else:
         if what:
             recipe = Recipe.read(path, assignments)
         else:
-            recipe = Recipe.from_mapping(_recipe_for(data, from_, to, console), "the suggestion", assignments)
+            recipe = Recipe.from_mapping(_recipe_for(data, from_, to, initial, console), "the suggestion", assignments)
         run = out or Path("runs") / (path.stem if what else data[0].name.split(".")[0] if data else "")
         if (run / RECIPE).exists():
             raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
@@ -83,12 +96,14 @@ def _without(arguments: list[str], option: str) -> list[str]:
     return kept
 
 
-def _recipe_for(data: list[Path], from_: str, to: str, console: Any) -> dict[str, Any]:
+def _recipe_for(data: list[Path], from_: str, to: str, initial: str, console: Any) -> dict[str, Any]:
     """The recipe that suits bare text."""
     import torch
 
     from qkv.data.parallel import measure
+    from qkv.model_directory import read_config
     from qkv.tasks.suggestion import suggest
+    from qkv.train.run import find_initial
 
     if not data:
         raise QkvError("nothing to train on: give a recipe, a run, or --data FILE --from LANGUAGE --to LANGUAGE")
@@ -101,6 +116,7 @@ def _recipe_for(data: list[Path], from_: str, to: str, console: Any) -> dict[str
         corpus["files"] = {from_: str(data[0]), to: str(data[1])}
     else:
         corpus |= {"table": str(data[0]), "columns": [from_, to]}
-    suggestion = suggest(*measure(corpus), on_accelerator=torch.accelerator.is_available())
+    model = read_config(find_initial(initial, "translator")) if initial else None
+    suggestion = suggest(*measure(corpus), on_accelerator=torch.accelerator.is_available(), initial=model)
     console.print(suggestion.reason, highlight=False)
     return {"system": "translator", **suggestion.sections, "data": {"train": [corpus], **suggestion.sections["data"]}}

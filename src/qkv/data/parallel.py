@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,13 @@ class ParallelData:
 
     @classmethod
     def open(
-        cls, config: DataConfig, tokenizer: TokenizerConfig, cache: Path, seed: int, console: Console
+        cls,
+        config: DataConfig,
+        tokenizer: TokenizerConfig,
+        cache: Path,
+        seed: int,
+        console: Console,
+        codec: Codec | None = None,
     ) -> "ParallelData":
         """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
 
@@ -120,13 +126,14 @@ class ParallelData:
             cache: a folder for everything that is derived from the files.
             seed: of held-out pairs, batches and sampling.
             console: where progress is shown.
+            codec: tokenizers to use instead of learning a vocabulary; their directions become those of the files.
 
         Raises:
             QkvError: the data cannot be used; the message says where and why.
         """
         with _progress_on(console) as progress:
             text = ParallelText.open(config, cache, progress)
-            codec = _codec(text, tokenizer, cache, progress)
+            codec = _codec(text, tokenizer, cache, progress) if codec is None else _redirected(codec, text.directions)
             return cls(text, codec, tokenizer, cache, seed=seed, progress=progress)
 
     @cached_property
@@ -221,6 +228,14 @@ def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: P
     if saved["stores"] != stores:
         _log.warning("the training text has changed since the vocabulary was learnt from it; the vocabulary is kept")
     return Codec.load(folder, saved)
+
+
+def _redirected(codec: Codec, directions: tuple[Direction, ...]) -> Codec:
+    try:
+        return replace(codec, directions=directions)
+    except QkvError as error:
+        asked = ", ".join(map(format_direction, directions))
+        raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error
 
 
 @contextmanager

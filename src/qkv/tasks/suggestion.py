@@ -1,5 +1,6 @@
 """Sensible sizes for an amount of text, for training without a recipe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,9 @@ _SIZES = (
 )
 
 
-def suggest(pairs: int, characters: int, on_accelerator: bool = False) -> Suggestion:
+def suggest(
+    pairs: int, characters: int, on_accelerator: bool = False, initial: Mapping[str, Any] | None = None
+) -> Suggestion:
     """Sizes for a translator.
 
     Args:
@@ -49,33 +52,34 @@ def suggest(pairs: int, characters: int, on_accelerator: bool = False) -> Sugges
         characters: on the longer side of the corpus.
         on_accelerator: whether a GPU trains it. A CPU takes the tokens of a step in smaller batches, which suit its
             caches, and which several processes can share.
+        initial: config.json of the translator to start from, whose sizes are kept. It needs fewer epochs and smaller
+            steps than new weights.
     """
     size = next(size for size in _SIZES if pairs <= size.pairs)
+    epochs = size.epochs if initial is None else size.epochs // 4
     steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
-    steps = int(min(max(steps_per_epoch * size.epochs, 600), 200_000))
+    steps = int(min(max(steps_per_epoch * epochs, 600), 200_000))
     parts = 1 if on_accelerator else 4
     warmup = min(steps // 8, 4000)
     validate_every = max(steps // 20, 50)
+    model = {"d_model": size.d_model, "d_ff": size.d_ff, "n_layers": size.n_layers, "n_heads": 4}
+    vocabulary, peak = size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
+    if initial is not None:
+        model, vocabulary, peak = initial["model"], initial["vocabulary"], 5e-4
     reason = (
-        f"{pairs:,} pairs: {size.n_layers}+{size.n_layers} layers of width {size.d_model}, a vocabulary of up to "
-        f"{size.vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
+        f"{pairs:,} pairs: {model['n_layers']}+{model['n_layers']} layers of width {model['d_model']}, a vocabulary of "
+        f"up to {vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
     )
     return Suggestion(
         {
-            "tokenizer": {"vocabulary": size.vocabulary, "sampling": 0.1},
+            "tokenizer": {"vocabulary": vocabulary, "sampling": 0.1},
             "data": {"batch_tokens": STEP_TOKENS // parts},
-            "model": {
-                "d_model": size.d_model,
-                "d_ff": size.d_ff,
-                "n_layers": size.n_layers,
-                "n_heads": 4,
-                "dropout": size.dropout,
-            },
+            "model": {**model, "dropout": size.dropout},
             "training": {
                 "max_steps": steps,
                 "accumulate": parts,
                 "warmup": warmup,
-                "learning_rate": 2e-3 if size.d_model <= 256 else 7e-4,
+                "learning_rate": peak,
                 "schedule": "cosine",
                 "validate_every": validate_every,
                 "patience": 6,

@@ -16,9 +16,11 @@ from qkv.data.codec import Codec, format_direction
 from qkv.data.config import DataConfig
 from qkv.data.parallel import ParallelData, TranslationBatch
 from qkv.data.tokenizer import BEGIN, END, PAD, TokenizerConfig
+from qkv.errors import QkvError
 from qkv.generation import Greedy, generate
-from qkv.model_directory import save_model
+from qkv.model_directory import read_config, read_weights, save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
+from qkv.models.weights import set_weights
 from qkv.tasks.card import translator_card
 
 
@@ -61,15 +63,27 @@ class TranslationTask:
         self.config, self.data, self.model = config, data, model
 
     @classmethod
-    def create(cls, config: TranslationConfig, folder: Path, seed: int, console: Console) -> "TranslationTask":
-        """Prepare the data in `folder`, report on it, and build a model with new weights.
+    def create(
+        cls, config: TranslationConfig, folder: Path, seed: int, console: Console, initial: Path | None = None
+    ) -> "TranslationTask":
+        """Prepare the data in `folder`, report on it, and build a model.
+
+        Args:
+            config: data, tokenizer and model.
+            folder: for everything that is derived from the data.
+            seed: of held-out pairs, data order and subword sampling.
+            console: where the report is shown.
+            initial: a model directory whose tokenizer and weights to start from; new ones are made otherwise.
 
         Raises:
-            QkvError: the data cannot be used.
+            QkvError: the data cannot be used, or the initial model is of other sizes.
         """
-        data = ParallelData.open(config.data, config.tokenizer, folder / "data", seed, console)
+        codec = None if initial is None else _codec_of(initial, config)
+        data = ParallelData.open(config.data, config.tokenizer, folder / "data", seed, console, codec)
         console.print(data.report)
         model = TranslatorModel(config.model, data.codec.vocabulary, data.codec.target_vocabulary)
+        if initial is not None:
+            set_weights(model, read_weights(initial), str(initial))
         size = sum(parameter.numel() for parameter in model.parameters())
         console.print(f"{size:,} parameters, vocabulary {data.codec.vocabulary:,}", highlight=False)
         return cls(config, data, model)
@@ -128,6 +142,20 @@ class TranslationTask:
             label_smoothing=label_smoothing,
             reduction="sum",
         )
+
+
+def _codec_of(initial: Path, config: TranslationConfig) -> Codec:
+    """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
+    saved = read_config(initial)
+    codec = Codec.load(initial, saved)
+    asked = {f"model.{name}": size for name, size in asdict(config.model).items() if not name.endswith("dropout")}
+    asked["tokenizer.vocabulary"] = config.tokenizer.vocabulary
+    known = {f"model.{name}": size for name, size in saved["model"].items()}
+    known["tokenizer.vocabulary"] = codec.vocabulary
+    for name, value in asked.items():
+        if known.get(name, value) != value:
+            raise QkvError(f"{name} is {value!r}, but the initial model's is {known[name]!r}: set it to that")
+    return codec
 
 
 def translate_greedily(

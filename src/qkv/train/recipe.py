@@ -22,13 +22,16 @@ class Recipe:
 
     Attributes:
         system: which of `TASKS`.
-        seed: of initial weights, data order, dropout and subword sampling.
+        seed: of new weights, data order, dropout and subword sampling.
+        initial: a trained model to start from: a bundled model's name, a model folder or a run. None starts from new
+            weights.
         task: the task's own configuration: data, tokenizer, model, loss.
         training: the loop's configuration.
     """
 
     system: str
     seed: int
+    initial: str | None
     task: Any
     training: TrainingConfig
 
@@ -37,7 +40,7 @@ class Recipe:
         """Check and complete a recipe.
 
         Args:
-            data: `system`, `seed`, `training`, and the fields of the task's configuration.
+            data: `system`, `seed`, `initial`, `training`, and the fields of the task's configuration.
             where: the origin of `data`, named in errors.
             assignments: `section.field=value`, each replacing or adding one field.
 
@@ -51,8 +54,11 @@ class Recipe:
         seed = data.pop("seed", 1)
         if not isinstance(seed, int) or seed < 0:
             raise QkvError(f"{where}: seed must be a whole number from 0 on, not {seed!r}")
+        initial = data.pop("initial", None)
+        if not isinstance(initial, str | None):
+            raise QkvError(f"{where}: initial must name a model or a folder, not {initial!r}")
         training = parse(TrainingConfig, data.pop("training", {}), f"{where}: training")
-        return cls(system, seed, parse(TASKS[system].Config, data, where), training)
+        return cls(system, seed, initial, parse(TASKS[system].Config, data, where), training)
 
     @classmethod
     def read(cls, path: Path, assignments: Iterable[str] = ()) -> "Recipe":
@@ -61,6 +67,12 @@ class Recipe:
 
     def write(self, path: Path) -> None:
         """Write the complete recipe, every default spelled out."""
-        data = {"system": self.system, "seed": self.seed, **asdict(self.task), "training": asdict(self.training)}
+        data = {
+            "system": self.system,
+            "seed": self.seed,
+            "initial": self.initial,
+            **asdict(self.task),
+            "training": asdict(self.training),
+        }
         with atomic_file(path) as temporary:
             temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,10 +1,14 @@
 """A run: a folder with a recipe, its prepared data, checkpoints, metrics, and the model to use."""
 
+import shutil
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from qkv.errors import QkvError
+from qkv.files import atomic_folder
+from qkv.model_directory import find_model, read_config
 from qkv.tasks.registry import TASKS
 from qkv.train.distributed import World
 from qkv.train.recipe import Recipe
@@ -17,9 +21,33 @@ def open_run(run: Path, recipe: Recipe, console: Console, world: World) -> Train
     With several processes the first prepares the data and the others find it.
 
     Raises:
-        QkvError: the data cannot be used.
+        QkvError: the data or the initial model cannot be used.
     """
-    torch.manual_seed(recipe.seed)  # the initial weights
+    torch.manual_seed(recipe.seed)  # the new weights
     with world.leader_first():
-        task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, console)
+        initial = _keep(recipe.initial, recipe.system, run) if recipe.initial else None
+        task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, console, initial)
     return Trainer(task, recipe.training, run, recipe.seed, console, world)
+
+
+def find_initial(name_or_folder: str, system: str) -> Path:
+    """The model directory of a model to start from.
+
+    Raises:
+        QkvError: there is none, or it is of another system.
+    """
+    folder = find_model(name_or_folder)
+    if (found := read_config(folder)["system"]) != system:
+        raise QkvError(f"initial: {folder} is a {found}, not a {system}; choose a model of the same system")
+    return folder
+
+
+def _keep(initial: str, system: str, run: Path) -> Path:
+    """A copy of the initial model in the run, which then goes on even where the original has changed or gone."""
+    kept = run / "initial"
+    if not kept.exists():
+        folder = find_initial(initial, system)
+        with atomic_folder(kept) as temporary:
+            for file in folder.iterdir():
+                shutil.copyfile(file, temporary / file.name)
+    return kept
