@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from tests.tiny import lines, tiny_translator
 
 from qkv.config import parse
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.weights import get_weights
 from qkv.tasks.translation import TranslationConfig, TranslationTask
-from tests.tiny import lines, tiny_translator
 
 SIZES = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 32, "tie_embeddings": False}
 
