@@ -2,7 +2,14 @@
 
 from qkv.nn.attention import KVCache, LayerCache, MultiHeadAttention, Recorder, attend
 from qkv.nn.mask import causal_mask, padding_mask
-from qkv.nn.position import LearnedPositions, SinusoidalPositions, make_positions, sinusoids
+from qkv.nn.position import (
+    LearnedPositions,
+    SinusoidalPositions,
+    grid_sinusoids,
+    make_positions,
+    resample_grid,
+    sinusoids,
+)
 from qkv.nn.transformer import Block, FeedForward, Transformer, TransformerConfig
 
 __all__ = [
@@ -18,7 +25,9 @@ __all__ = [
     "TransformerConfig",
     "attend",
     "causal_mask",
+    "grid_sinusoids",
     "make_positions",
     "padding_mask",
+    "resample_grid",
     "sinusoids",
 ]

@@ -4,6 +4,7 @@ import math
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,6 +33,40 @@ def sinusoids(length: int, d_model: int, layout: Layout = "interleaved") -> Floa
     angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
     pair = torch.stack if layout == "interleaved" else torch.cat
     return pair([angles.sin(), angles.cos()], dim=-1).reshape(length, d_model).float()
+
+
+def grid_sinusoids(rows: int, columns: int, d_model: int) -> Float[Tensor, "N D"]:
+    """Positions of a grid, row by row: the first half of the width tells the row, the second half the column.
+
+    Args:
+        rows: of the grid.
+        columns: of the grid; N is rows times columns.
+        d_model: width D, a multiple of four.
+
+    Raises:
+        ValueError: `d_model` is no multiple of four.
+    """
+    if d_model % 4:
+        raise ValueError(f"sinusoidal positions of a grid need a d_model that is a multiple of 4, not {d_model}")
+    row, column = (sinusoids(length, d_model // 2) for length in (rows, columns))
+    return torch.cat([row.repeat_interleave(columns, 0), column.repeat(rows, 1)], dim=1)
+
+
+def resample_grid(table: Float[Tensor, "M D"], rows: int, columns: int, antialias: bool = True) -> Float[Tensor, "N D"]:
+    """Learned positions of a square grid, interpolated for another one (Dosovitskiy et al. 2020, section 3.2).
+
+    Args:
+        table: positions of a square grid of M cells, row by row.
+        rows: of the new grid.
+        columns: of the new grid; N is rows times columns.
+        antialias: low-pass before making the grid smaller, as timm does; Hugging Face's ViT does not.
+    """
+    side = math.isqrt(len(table))
+    if (rows, columns) == (side, side):
+        return table
+    grid = table.T.reshape(1, -1, side, side)
+    resized = F.interpolate(grid, (rows, columns), mode="bicubic", antialias=antialias)
+    return resized.flatten(2)[0].T
 
 
 class SinusoidalPositions(nn.Module):

@@ -29,7 +29,10 @@ class TransformerConfig:
         dropout: on the output of each sub-layer and on embeddings (section 5.4).
         attention_dropout: on the attention weights.
         activation_dropout: inside the feed-forward layer.
+        drop_path: probability of leaving out a sub-layer of the last block for an example; it grows linearly from zero
+            at the first block (stochastic depth, Huang et al. 2016).
         activation: of the feed-forward layer; the paper's is relu.
+        norm_eps: added to the variance in every LayerNorm.
         norm: `post` is LayerNorm(x + f(x)) as in the paper; `pre` is x + f(LayerNorm(x)) with one last norm.
     """
 
@@ -42,7 +45,9 @@ class TransformerConfig:
     dropout: float = 0.1
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
+    drop_path: float = 0.0
     activation: Activation = "relu"
+    norm_eps: float = 1e-5
     norm: NormOrder = "pre"
 
     def __post_init__(self) -> None:
@@ -53,9 +58,11 @@ class TransformerConfig:
             raise ValueError(
                 f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads}), or give d_key and d_value"
             )
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
+        for name in ("dropout", "attention_dropout", "activation_dropout", "drop_path"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        if self.norm_eps <= 0:
+            raise ValueError(f"norm_eps must be positive, not {self.norm_eps}")
         for name, choices in (("activation", Activation), ("norm", NormOrder)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, not {getattr(self, name)!r}")
@@ -79,17 +86,17 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Self-attention, cross-attention if `cross`, and feed-forward, each with a residual and a norm (section 3.1)."""
 
-    def __init__(self, config: TransformerConfig, cross: bool = False) -> None:
+    def __init__(self, config: TransformerConfig, cross: bool = False, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.cross, self.pre_norm = cross, config.norm == "pre"
+        self.cross, self.pre_norm, self.drop_path = cross, config.norm == "pre", drop_path
         widths = {"d_key": config.d_key, "d_value": config.d_value, "dropout": config.attention_dropout}
         self.self_attention = MultiHeadAttention(config.d_model, config.n_heads, **widths)
-        self.self_norm = nn.LayerNorm(config.d_model)
+        self.self_norm = nn.LayerNorm(config.d_model, config.norm_eps)
         if cross:
             self.cross_attention = MultiHeadAttention(config.d_model, config.n_heads, **widths)
-            self.cross_norm = nn.LayerNorm(config.d_model)
+            self.cross_norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = nn.LayerNorm(config.d_model)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -138,8 +145,14 @@ class Block(nn.Module):
 
     def _residual(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: nn.LayerNorm) -> Tensor:
         if self.pre_norm:
-            return x + self.dropout(sublayer(norm(x)))
-        return norm(x + self.dropout(sublayer(x)))
+            return x + self._drop(self.dropout(sublayer(norm(x))))
+        return norm(x + self._drop(self.dropout(sublayer(x))))
+
+    def _drop(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        if not self.training or not self.drop_path:
+            return x
+        kept = x.new_empty(len(x), 1, 1).bernoulli_(1 - self.drop_path)
+        return x * kept / (1 - self.drop_path)  # the expectation stays what it is without dropping
 
 
 class Transformer(nn.Module):
@@ -148,8 +161,9 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, cross: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.blocks = nn.ModuleList(Block(config, cross) for _ in range(config.n_layers))
-        self.norm = nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity()
+        rates = [config.drop_path * layer / max(config.n_layers - 1, 1) for layer in range(config.n_layers)]
+        self.blocks = nn.ModuleList(Block(config, cross, rate) for rate in rates)
+        self.norm = nn.LayerNorm(config.d_model, config.norm_eps) if config.norm == "pre" else nn.Identity()
 
     def forward(
         self,
