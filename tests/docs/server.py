@@ -12,16 +12,9 @@ import sys
 from pathlib import Path
 
 # Cuts training to a few small steps. Everything else the documentation says is taken as it is.
-TINY = {
-    "training.max_steps": 2,
-    "training.validate_every": 1,
-    "training.warmup": 1,
-    "model.d_model": 16,
-    "model.d_ff": 16,
-    "model.n_heads": 2,
-    "model.n_layers": 1,
-    "tokenizer.vocabulary": 400,
-}
+STEPS = {"training.max_steps": 2, "training.validate_every": 1, "training.warmup": 1}
+SIZES = {"model.d_model": 16, "model.d_ff": 16, "model.n_heads": 2, "model.n_layers": 1}
+TOKENIZER = {"tokenizer.vocabulary": 400}
 
 
 def shortened(arguments: list[str]) -> list[str]:
@@ -31,8 +24,8 @@ def shortened(arguments: list[str]) -> list[str]:
     # Several processes would import everything several times; they have tests of their own.
     arguments = [*arguments, "--processes", "1"] if "--processes" in arguments else arguments
     # A model that is started from has its sizes already.
-    kept = {name: value for name, value in TINY.items() if "--initial" not in arguments or name.startswith("training.")}
-    return [*arguments, *(word for name, value in kept.items() for word in ("--set", f"{name}={value}"))]
+    sizes = {} if "--initial" in arguments else SIZES if "vit" in arguments else {**SIZES, **TOKENIZER}
+    return [*arguments, *(word for name, value in {**STEPS, **sizes}.items() for word in ("--set", f"{name}={value}"))]
 
 
 def run(arguments: list[str]) -> int:

@@ -27,6 +27,9 @@ class CopyBatch:
 
     source: Tensor
 
+    def to(self, device: torch.device) -> "CopyBatch":
+        return CopyBatch(self.source.to(device))
+
 
 class CopyTask:
     """Copy `LENGTH` random tokens; the score is the percentage of sequences copied without error, greedily decoded."""

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.train.config import TrainingConfig
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
 
@@ -42,6 +43,24 @@ def test_only_matrices_decay() -> None:
     optimizer.step()
     torch.testing.assert_close(model.weight.detach(), before[0] * (1 - 0.1 * 0.5))
     assert torch.equal(model.bias.detach(), before[1])
+
+
+def test_layer_decay_slows_the_layers_far_from_the_output() -> None:
+    config = TranslatorConfig(d_model=8, n_heads=2, n_layers=2, d_ff=8)
+    model = TranslatorModel(config, 10)
+    optimizer = make_optimizer(model, TrainingConfig(layer_decay=0.5))
+    scale = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
+    scales = {name: scale[id(parameter)] for name, parameter in model.named_parameters()}
+    assert scales["target_embedding.weight"] == 0.5**3
+    assert scales["encoder.blocks.0.feed_forward.inner.weight"] == 0.5**2
+    assert scales["decoder.blocks.1.feed_forward.inner.bias"] == 0.5
+    assert scales["decoder.norm.weight"] == 1
+    assert len(scales) == len(list(model.parameters()))
+    plain = make_optimizer(model, TrainingConfig())
+    assert [len(group["params"]) for group in plain.param_groups] == [
+        sum(p.dim() > 1 for p in model.parameters()),
+        sum(p.dim() == 1 for p in model.parameters()),
+    ]
 
 
 def test_weight_average_is_an_exponential_moving_average() -> None:

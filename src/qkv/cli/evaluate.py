@@ -1,6 +1,7 @@
-"""`qkv eval`: BLEU, chrF and TER on a test set."""
+"""`qkv eval`: how good a model is on a test set."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,19 +11,99 @@ import typer
 from qkv.errors import QkvError
 
 if TYPE_CHECKING:
+    from qkv.pipelines.classifier_report import ClassifierReport
     from qkv.pipelines.evaluation import Metric
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Bundled model, model folder, run, or owner/name on the Hub.")],
-    src: Annotated[Path, typer.Option(help="Text to translate, a sentence a line; .gz is unpacked.")],
-    ref: Annotated[Path, typer.Option(help="Its translation by a person, line by line.")],
-    from_: Annotated[str, typer.Option("--from", help="Language of --src.")],
-    to: Annotated[str, typer.Option(help="Language of --ref.")],
-    beam_size: Annotated[int | None, typer.Option(help="Hypotheses that go on, 5 unless given; 1 is greedy.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Classifiers: a folder of class folders, a .csv or .parquet table, or IDX pictures."),
+    ] = None,
+    src: Annotated[Path | None, typer.Option(help="Translators: text, a sentence a line; .gz is unpacked.")] = None,
+    ref: Annotated[Path | None, typer.Option(help="Translators: its translation by a person, line by line.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Translators: language of --src.")] = None,
+    to: Annotated[str | None, typer.Option(help="Translators: language of --ref.")] = None,
+    beam_size: Annotated[
+        int | None, typer.Option(help="Translators: hypotheses that go on, 5 unless given; 1 is greedy.")
+    ] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Classifiers: draw what each class is taken for.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure a translator on a test set: BLEU, chrF and TER, with signatures and 95 % confidence intervals."""
+    """Measure a model on a test set.
+
+    Translators: BLEU, chrF and TER, with signatures and 95 % confidence intervals. Classifiers: accuracy, calibration,
+    and precision, recall and F1 of each class.
+    """
+    from qkv.cli.system import system_of
+
+    for_translators = {"--src": src, "--ref": ref, "--from": from_, "--to": to, "--beam-size": beam_size}
+    if system_of(model) == "vit":
+        if unfit := [name for name, value in for_translators.items() if value is not None]:
+            raise QkvError(f"{unfit[0]} is for translators, and {model} is a classifier: leave it out")
+        if data is None:
+            raise QkvError(f"{model} is a classifier: give its test set, such as a folder of class folders")
+        _evaluate_classifier(model, data, confusion, as_json)
+        return
+    if data is not None or confusion is not None:
+        raise QkvError(f"{data or '--confusion'} is for classifiers, and {model} is a translator: leave it out")
+    if src is None or ref is None or from_ is None or to is None:
+        missing = [name for name in ("--src", "--ref", "--from", "--to") if for_translators[name] is None]
+        raise QkvError(f"{model} is a translator: to measure it, {' and '.join(missing)} must be given too")
+    _evaluate_translator(model, src, ref, from_, to, beam_size, as_json)
+
+
+def _evaluate_classifier(model: str, data: Path, confusion: Path | None, as_json: bool) -> None:
+    import qkv
+    from qkv.cli.file_job import progress_bar
+    from qkv.data.pictures import Pictures, PictureSource
+    from qkv.explain.confusion import draw_confusion
+    from qkv.files import atomic_file
+    from qkv.pipelines.classifier_report import evaluate_classifier
+
+    classifier = qkv.load(model)
+    with progress_bar() as bar:
+        task = bar.add_task("pictures")
+        report = evaluate_classifier(
+            classifier,
+            Pictures.open(PictureSource.of(data)),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    for line in report.unreadable:
+        print(f"left out: {line}", file=sys.stderr)
+    if confusion is not None:
+        with atomic_file(confusion) as temporary:
+            temporary.write_bytes(draw_confusion(report.confusion, classifier.labels))
+    if as_json:
+        print(json.dumps({"model": model, "data": str(data), **report.to_json()}, ensure_ascii=False))
+    else:
+        _print_report(f"{model} on {data}, {report.pictures:,} pictures", report)
+
+
+def _print_report(title: str, report: "ClassifierReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    print(title)
+    print(f"accuracy {report.accuracy:.2%}, top 5 {report.top_5_accuracy:.2%}")
+    print(
+        f"expected calibration error {report.calibration_error:.2%}, "
+        f"without temperature scaling {report.calibration_error_unscaled:.2%}"
+    )
+    table = Table("class", "precision", "recall", "F1", "pictures")
+    for score in report.classes:
+        table.add_row(
+            score.name, f"{score.precision:.1%}", f"{score.recall:.1%}", f"{score.f1:.1%}", f"{score.count:,}"
+        )
+    Console(markup=False).print(table)
+
+
+def _evaluate_translator(
+    model: str, src: Path, ref: Path, from_: str, to: str, beam_size: int | None, as_json: bool
+) -> None:
     import sacrebleu
     import torch
 

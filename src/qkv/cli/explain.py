@@ -1,4 +1,4 @@
-"""`qkv explain`: what a model attends to while it translates a sentence."""
+"""`qkv explain`: what a model attends to while it translates a sentence, or on a picture that it classifies."""
 
 import json
 from pathlib import Path
@@ -21,22 +21,62 @@ _FAINT = 0.05
 
 def explain(
     model: Annotated[str, typer.Argument(help="A bundled model, a model folder or a run.", show_default=False)],
-    sentence: Annotated[str, typer.Argument(help="What to translate.", show_default=False)],
-    to: Annotated[str, typer.Option(help="Language to translate into.", show_default=False)],
+    what: Annotated[
+        str, typer.Argument(metavar="SENTENCE | PICTURE", help="What to translate or classify.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture.", show_default=False)],
-    from_: Annotated[str | None, typer.Option("--from", help="Language of the sentence.")] = None,
+    to: Annotated[str | None, typer.Option(help="Translators: language to translate into.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Translators: language of the sentence.")] = None,
     layer: Annotated[
-        int | None, typer.Option(help="Show this layer, from 1. [default: the mean, and one head]")
+        int | None, typer.Option(help="Show this layer, from 1. [default: what says most]", show_default=False)
     ] = None,
     head: Annotated[
-        int | None, typer.Option(help="Show this encoder head, from 1. [default: most informative]")
+        int | None, typer.Option(help="Translators: show this encoder head, from 1. [default: most informative]")
     ] = None,
     pieces: Annotated[
-        bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged into words.")
+        bool, typer.Option("--pieces", help="Translators: keep sub-word pieces apart, not merged into words.")
     ] = False,
     json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All weights as data.")] = None,
 ) -> None:
-    """Translate a sentence and draw where the model looked: cross-attention, and one head of the encoder."""
+    """Draw where a model looked: while it translated a sentence, or on a picture that it classified."""
+    from qkv.cli.system import system_of
+
+    if system_of(model) == "vit":
+        given = {"--to": to, "--from": from_, "--head": head, "--pieces": pieces or None}
+        if unfit := [name for name, value in given.items() if value is not None]:
+            raise QkvError(f"{unfit[0]} is for translators, and {model} is a classifier: leave it out")
+        _explain_picture(model, Path(what), out, layer, json_)
+    elif to is None:
+        raise QkvError(f"{model} is a translator: say which language to translate into with --to")
+    else:
+        _explain_sentence(model, what, to, out, from_, layer, head, pieces, json_)
+
+
+def _explain_picture(model: str, picture: Path, out: Path, layer: int | None, json_: Path | None) -> None:
+    import qkv
+    from qkv.pipelines.explanation import explain_picture
+
+    predictions, attention = explain_picture(qkv.load(model), picture, out, layer)
+    for found in predictions:
+        print(f"{found.probability:6.1%}  {found.label}")
+    if json_ is not None:
+        _write_json(json_, {"file": str(picture), **attention.to_json()})
+    print(f"the picture: {out}")
+    if json_ is not None:
+        print(f"the weights: {json_}")
+
+
+def _explain_sentence(
+    model: str,
+    sentence: str,
+    to: str,
+    out: Path,
+    from_: str | None,
+    layer: int | None,
+    head: int | None,
+    pieces: bool,
+    json_: Path | None,
+) -> None:
     from rich.console import Console
 
     import qkv

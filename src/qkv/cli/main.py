@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from qkv.cli.classify import classify
 from qkv.cli.evaluate import evaluate
 from qkv.cli.explain import explain
 from qkv.cli.models import models
@@ -12,7 +13,14 @@ from qkv.cli.train import train
 from qkv.cli.translate import translate
 from qkv.errors import QkvError
 
-VERBS = {"translate": translate, "train": train, "eval": evaluate, "explain": explain, "models": models}
+VERBS = {
+    "translate": translate,
+    "classify": classify,
+    "train": train,
+    "eval": evaluate,
+    "explain": explain,
+    "models": models,
+}
 
 app = typer.Typer(
     name="qkv",

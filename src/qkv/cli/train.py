@@ -1,30 +1,41 @@
-"""`qkv train`: from a recipe, from bare text, or on from where a run stopped."""
+"""`qkv train`: from a recipe, from bare data, or on from where a run stopped."""
 
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qkv.errors import QkvError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from qkv.train.distributed import World
+    from qkv.train.recipe import Recipe
 
 
 def train(
-    what: Annotated[str, typer.Argument(metavar="[RECIPE.yaml | RUN]", help="A recipe, or a run to go on with.")] = "",
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RECIPE.yaml | RUN | DATA]",
+            help="A recipe, a run to go on with, or with --system vit a folder of class folders.",
+        ),
+    ] = "",
     data: Annotated[
         list[Path] | None,
         typer.Option(help="Without a recipe: a TSV or JSONL file of pairs, or two line-aligned text files."),
     ] = None,
-    from_: Annotated[str, typer.Option("--from", help="Language of the first column or file.")] = "",
+    system: Annotated[str, typer.Option(help="Without a recipe: translator, or vit for pictures.")] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="Language of the first column or file; for vit the same as --initial.")
+    ] = "",
     to: Annotated[str, typer.Option(help="Language of the second column or file.")] = "",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
-    initial: Annotated[
-        str, typer.Option(metavar="MODEL", help="Start from this model's tokenizer and weights: fine-tuning.")
-    ] = "",
+    initial: Annotated[str, typer.Option(metavar="MODEL", help="Start from this model's weights: fine-tuning.")] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field: model.d_model=256.")
     ] = None,
@@ -32,47 +43,48 @@ def train(
         int, typer.Option(min=1, help="Processes that share the work: one a core on a CPU, or one a GPU.")
     ] = 1,
 ) -> None:
-    """Train a model, with a recipe or straight from text; Ctrl-C saves, and `qkv train RUN` goes on."""
+    """Train a model, with a recipe or straight from data; Ctrl-C saves, and `qkv train RUN` goes on."""
     from qkv.train.distributed import join, launch
 
+    request = _Request(what, data or [], system, from_, to, out, initial, set_ or [])
     if processes > 1:
         raise typer.Exit(launch(processes, ["qkv", *_without(sys.argv[1:], "--processes")]))
     with join() as world:
-        assignments = [*([f"initial={initial}"] if initial else []), *(set_ or [])]
-        _train(world, what, data or [], from_, to, out, initial, assignments)
+        _train(world, request)
 
 
-def _train(
-    world: "World",
-    what: str,
-    data: list[Path],
-    from_: str,
-    to: str,
-    out: Path | None,
-    initial: str,
-    assignments: list[str],
-) -> None:
+@dataclass(frozen=True)
+class _Request:
+    """What the command line asks for, as `train` names it."""
+
+    what: str
+    data: list[Path]
+    system: str
+    from_: str
+    to: str
+    out: Path | None
+    initial: str
+    assignments: list[str]
+
+
+def _train(world: "World", request: _Request) -> None:
     from rich.console import Console
 
     from qkv.train.recipe import RECIPE, Recipe
     from qkv.train.run import open_run
 
     console = Console(stderr=True, quiet=not world.leads)
-    path = Path(what)
-    if what and data:
-        raise QkvError("give a recipe or --data, not both")
-    if what and (path / RECIPE).exists():
-        if out or assignments:
+    path = Path(request.what)
+    if request.what and (path / RECIPE).exists():
+        if request.out or request.assignments or request.initial or request.system:
             raise QkvError(
-                f"{path} goes on as it began: --out, --initial and --set are for new runs (or edit {path / RECIPE})"
+                f"{path} goes on as it began: --out, --system, --initial and --set are for new runs "
+                f"(or edit {path / RECIPE})"
             )
         run, recipe = path, Recipe.read(path / RECIPE)
     else:
-        if what:
-            recipe = Recipe.read(path, assignments)
-        else:
-            recipe = Recipe.from_mapping(_recipe_for(data, from_, to, initial, console), "the suggestion", assignments)
-        run = out or Path("runs") / (path.stem if what else data[0].name.split(".")[0] if data else "")
+        recipe, name = _new_recipe(request, console)
+        run = request.out or Path("runs") / name
         if (run / RECIPE).exists():
             raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
     trainer = open_run(run, recipe, console, world)
@@ -86,6 +98,41 @@ def _train(
     console.print(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}", highlight=False)
 
 
+def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
+    """The recipe of a new run, given or suggested, and a name for the run."""
+    from qkv.cli.suggestion import recipe_for_pairs, recipe_for_pictures
+    from qkv.train.recipe import Recipe
+
+    initial = request.initial
+    assignments = [*([f"initial={initial}"] if initial else []), *request.assignments]
+    if request.system == "vit":
+        found = [*([Path(request.what)] if request.what else []), *request.data]
+        if len(found) != 1 or request.to:
+            raise QkvError("--system vit takes one folder of class folders, table or IDX file, and no --to")
+        initial = initial or request.from_
+        suggestion = recipe_for_pictures(found[0], initial, console)
+        if initial:
+            suggestion["initial"] = initial
+        return Recipe.from_mapping(suggestion, "the suggestion", assignments), _name(found[0])
+    if request.system not in ("", "translator"):
+        raise QkvError(f"--system {request.system}: choose from translator, vit")
+    if not request.what:
+        suggestion = recipe_for_pairs(request.data, request.from_, request.to, initial, console)
+        return Recipe.from_mapping(suggestion, "the suggestion", assignments), _name(request.data[0])
+    if request.data or request.system:
+        raise QkvError("give a recipe or --data, not both" if request.data else "a recipe names its system itself")
+    if Path(request.what).is_dir():
+        raise QkvError(
+            f"{request.what} is no run: it has no recipe.yaml; to train a classifier on a folder of class folders, "
+            f"add --system vit"
+        )
+    return Recipe.read(Path(request.what), assignments), Path(request.what).stem
+
+
+def _name(data: Path) -> str:
+    return data.resolve().name.split(".")[0]
+
+
 def _without(arguments: list[str], option: str) -> list[str]:
     """Command-line arguments without an option that takes a value."""
     kept, skip = [], False
@@ -94,29 +141,3 @@ def _without(arguments: list[str], option: str) -> list[str]:
             kept.append(argument)
         skip = argument == option
     return kept
-
-
-def _recipe_for(data: list[Path], from_: str, to: str, initial: str, console: Any) -> dict[str, Any]:
-    """The recipe that suits bare text."""
-    import torch
-
-    from qkv.data.parallel import measure
-    from qkv.model_directory import read_config
-    from qkv.tasks.suggestion import suggest
-    from qkv.train.run import find_initial
-
-    if not data:
-        raise QkvError("nothing to train on: give a recipe, a run, or --data FILE --from LANGUAGE --to LANGUAGE")
-    if not from_ or not to:
-        raise QkvError(f"--data {data[0]} needs --from and --to, such as --from en --to ko")
-    if len(data) > 2:
-        raise QkvError(f"--data takes one table or two line-aligned files, not {len(data)}; use a recipe for more")
-    corpus: dict[str, Any] = {"directions": [f"{from_}-{to}"]}
-    if len(data) == 2:
-        corpus["files"] = {from_: str(data[0]), to: str(data[1])}
-    else:
-        corpus |= {"table": str(data[0]), "columns": [from_, to]}
-    model = read_config(find_initial(initial, "translator")) if initial else None
-    suggestion = suggest(*measure(corpus), on_accelerator=torch.accelerator.is_available(), initial=model)
-    console.print(suggestion.reason, highlight=False)
-    return {"system": "translator", **suggestion.sections, "data": {"train": [corpus], **suggestion.sections["data"]}}

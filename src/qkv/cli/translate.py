@@ -88,12 +88,14 @@ def model_and_texts(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _load(model: str, named: bool, to: str, from_: str | None, options: dict[str, Any]) -> "Translator":
+    from qkv.cli.system import check_system
     from qkv.model_directory import local_model
     from qkv.pipelines import load
     from qkv.pipelines.decoding import Decoding
 
     Decoding(**options)  # refuses contradictions before a model is loaded or input awaited
     try:
+        check_system(model, "translator", "translate")
         translator = load(model)
     except QkvError as error:
         if named and local_model(model) is None:

@@ -7,6 +7,8 @@ from qkv.explain.attention import (
     informative_head,
     record_attention,
 )
+from qkv.explain.overlay import draw_patches
+from qkv.explain.patches import PatchAttention, attention_rollout, record_patches
 from qkv.explain.picture import Drawing, Panel, draw, draw_translation
 from qkv.explain.words import Token, group_words, printable
 
@@ -16,11 +18,15 @@ __all__ = [
     "Drawing",
     "Link",
     "Panel",
+    "PatchAttention",
     "Token",
+    "attention_rollout",
     "draw",
+    "draw_patches",
     "draw_translation",
     "group_words",
     "informative_head",
     "printable",
     "record_attention",
+    "record_patches",
 ]

@@ -117,11 +117,15 @@ class ViT(nn.Module):
     def features(self, images: Float[Tensor, "B C H W"], recorder: Recorder | None = None) -> Float[Tensor, "B D"]:
         """What the head reads: one vector a picture."""
         x = self.encoder(self.embed(images), recorder=recorder)
-        if self.class_token is not None:
-            return x[:, 0]
-        if self.pool is None:
-            return x.mean(dim=1)
-        return (self.pool(x).softmax(dim=1) * x).sum(dim=1)
+        return x[:, 0] if self.class_token is not None else (self.pooling(x)[..., None] * x).sum(dim=1)
+
+    def pooling(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T"]:
+        """How much of each token `features` reads; every row sums to 1."""
+        if self.pool is not None:
+            return self.pool(x)[..., 0].softmax(dim=1)
+        if self.class_token is None:
+            return x.new_full(x.shape[:2], 1 / x.shape[1])
+        return torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[0].expand(len(x), -1)
 
     def embed(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B T D"]:
         """Patches as tokens, the class token in front, positions added (equation 1).

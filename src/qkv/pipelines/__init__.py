@@ -1,20 +1,22 @@
-"""What `qkv.load` returns: tokenizer, model and generation behind one verb. Knows nothing of HTTP or the terminal."""
+"""What `qkv.load` returns: a model with all it needs behind one verb. Knows nothing of HTTP or the terminal."""
 
 from pathlib import Path
+from typing import Any
 
 from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.model_directory import find_model, read_config
+from qkv.pipelines.classifier import Classifier, Prediction
 from qkv.pipelines.translation import Translation
 from qkv.pipelines.translator import Translator
 
-__all__ = ["Translation", "Translator", "load"]
+__all__ = ["Classifier", "Prediction", "Translation", "Translator", "load"]
 
-_SYSTEMS = {"translator": Translator}
+_SYSTEMS = {"translator": Translator, "vit": Classifier}
 
 
-def load(name_or_folder: str | Path, device: str | None = None) -> Translator:
-    """Load a trained model.
+def load(name_or_folder: str | Path, device: str | None = None) -> Any:
+    """Load a trained model: a `Translator` or a `Classifier`, as its folder says.
 
     Args:
         name_or_folder: a bundled model's name, a model folder, a run folder, or a hub name ("owner/name").

@@ -1,10 +1,14 @@
-"""What a translator attends to while it translates: its attention, with the words of both sentences."""
+"""Where a model looks: a translator on the words of both sentences, a classifier on the patches of a picture."""
+
+from pathlib import Path
 
 from qkv.data.codec import Codec
+from qkv.data.picture import open_picture
 from qkv.data.tokenizer import BEGIN
 from qkv.errors import QkvError
-from qkv.explain import AttentionRecord, Token, record_attention
+from qkv.explain import AttentionRecord, PatchAttention, Token, draw_patches, record_attention, record_patches
 from qkv.models.translator import TranslatorModel
+from qkv.pipelines.classifier import Classifier, Prediction
 from qkv.pipelines.translation import Translation
 from qkv.pipelines.translator import Translator
 
@@ -62,3 +66,28 @@ def record_translation(model: TranslatorModel, codec: Codec, text: str, translat
         target_output=(*pieces, end),
         weights=record_attention(model, source, [BEGIN, *target]),
     )
+
+
+def explain_picture(
+    classifier: Classifier, picture: Path, out: Path, layer: int | None = None
+) -> tuple[list[Prediction], PatchAttention]:
+    """Classify a picture and draw where the model looks: attention rollout, and every head of one layer.
+
+    Args:
+        classifier: what `qkv.load` returns.
+        picture: the file.
+        out: the PNG file to write.
+        layer: whose heads are shown, from 1; the last if not given.
+
+    Returns:
+        The five most probable classes, and the maps as data.
+
+    Raises:
+        QkvError: the picture cannot be read, there is no such layer, or the file cannot be written.
+    """
+    shown = classifier.preprocessing.fit(open_picture(picture, classifier.preprocessing.channels))
+    attention = record_patches(classifier.model, classifier.preprocessing(shown))
+    predictions = classifier.classify(picture)
+    best = predictions[0]
+    draw_patches(shown, attention, out, layer=layer, heading=f"{picture.name}: {best.label} {best.probability:.1%}")
+    return predictions, attention

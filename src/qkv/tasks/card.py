@@ -1,11 +1,13 @@
 """The model card that training writes beside the weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qkv.data.codec import Codec, format_direction
+from qkv.metrics.classification import ClassScore
 
 if TYPE_CHECKING:
+    from qkv.tasks.classification import ClassificationConfig
     from qkv.tasks.translation import TranslationConfig
 
 
@@ -28,4 +30,40 @@ A Transformer (Vaswani et al. 2017) trained with qkv.
 | validation | value |
 |---|---|
 {scores}
+"""
+
+
+def classifier_card(
+    config: "ClassificationConfig",
+    scores: Sequence[ClassScore],
+    facts: Mapping[str, Any],
+    parameters: int,
+    pictures: int,
+) -> str:
+    """What is known of a freshly trained classifier, in Markdown; licence and limits are for its owner to add."""
+    model = config.model
+    sources = [source.path for source in config.data.train]
+    metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in facts["validation"].items())
+    classes = "\n".join(
+        f"| {score.name} | {score.precision:.1%} | {score.recall:.1%} | {score.f1:.1%} | {score.count:,} |"
+        for score in scores
+    )
+    return f"""# Classifier of {len(scores)} classes
+
+A Vision Transformer (Dosovitskiy et al. 2020) trained with qkv.
+
+- Parameters: {parameters:,}; {model.n_layers} layers, width {model.d_model}, feed-forward {model.d_ff},
+  {model.n_heads} heads, patches of {model.cell} pixels, pictures of {model.image_size} x {model.image_size} pixels
+- Trained for {facts["step"]:,} steps, {facts["hours"]:.2f} hours, on {pictures:,} pictures
+- Data: {", ".join(map(str, sources))}
+
+| validation | value |
+|---|---|
+{metrics}
+
+| class | precision | recall | F1 | pictures |
+|---|---|---|---|---|
+{classes}
+
+![What each class is taken for](confusion.png)
 """

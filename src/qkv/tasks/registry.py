@@ -1,5 +1,6 @@
 """The task of each system, under the name that recipes and model directories use."""
 
+from qkv.tasks.classification import ClassificationTask
 from qkv.tasks.translation import TranslationTask
 
-TASKS = {"translator": TranslationTask}
+TASKS = {"translator": TranslationTask, "vit": ClassificationTask}

@@ -4,13 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
+
+
+class Batch(Protocol):
+    """What the trainer needs to know of a batch."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device."""
+        ...
 
 
 class Task(Protocol):
     """A model with its data, loss and metrics.
 
-    A batch is a dataclass whose tensors the trainer moves to its device; the model sits on that device already.
+    The trainer moves batches to its device, where the model sits already.
 
     Attributes:
         unit: what throughput counts, for example "tokens"; a key of `denominators`.
@@ -29,7 +38,7 @@ class Task(Protocol):
         """Number of batches in an epoch; a pure function of seed and epoch."""
         ...
 
-    def batch(self, epoch: int, index: int) -> Any:
+    def batch(self, epoch: int, index: int) -> Batch:
         """One batch; a pure function of seed, epoch and index."""
         ...
 

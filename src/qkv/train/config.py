@@ -21,6 +21,8 @@ class TrainingConfig:
         beta1: decay of AdamW's first moment.
         beta2: decay of AdamW's second moment.
         clip_norm: largest norm of the gradient; 0 leaves it alone.
+        layer_decay: factor on the learning rate from each block to the one below it, for fine-tuning; 1 is none.
+        workers: processes that prepare batches; 0 prepares them in a thread, which is enough for text.
         precision: of the forward pass; weights and optimizer stay in float32.
         compile: run the loss through torch.compile.
         ema: decay of a moving average of the weights, which is then what is validated and kept; 0 is none.
@@ -42,6 +44,8 @@ class TrainingConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     clip_norm: float = 1.0
+    layer_decay: float = 1.0
+    workers: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     ema: float = 0.0
@@ -57,12 +61,14 @@ class TrainingConfig:
         for name in ("max_steps", "accumulate", "validate_every", "keep_best", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("warmup", "patience", "weight_decay", "clip_norm"):
+        for name in ("warmup", "patience", "weight_decay", "clip_norm", "workers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
         for name in ("beta1", "beta2", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
         if self.warmup >= self.max_steps and self.schedule != "inverse_sqrt":

@@ -1,14 +1,18 @@
 """AdamW, its learning rate as a pure function of the step, and a moving average of the weights."""
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qkv.models.weights import get_weights, set_weights
 from qkv.train.config import TrainingConfig
+
+_BLOCK = re.compile(r"\bblocks\.(\d+)\.")
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -26,18 +30,38 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices, but neither biases nor norms."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    """AdamW that decays matrices, but neither biases nor norms.
+
+    Each group's `scale` is what its learning rate is to be multiplied by: `layer_decay` to the power of its distance
+    from the output (Bao et al. 2021, BEiT, appendix).
+    """
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for parameter, scale in zip(model.parameters(), _scales(model, config.layer_decay), strict=True):
+        is_matrix = parameter.dim() > 1
+        group = {"params": [], "scale": scale} if is_matrix else {"params": [], "scale": scale, "weight_decay": 0.0}
+        groups.setdefault((-scale, not is_matrix), group)["params"].append(parameter)
     return torch.optim.AdamW(
-        groups,
+        [groups[key] for key in sorted(groups)],
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         eps=1e-9,
         weight_decay=config.weight_decay,
         fused=True,
     )
+
+
+def _scales(model: nn.Module, decay: float) -> list[float]:
+    """For each parameter, `decay` to the power of the layers above it. Embeddings lie lowest, heads highest."""
+    blocks = [_BLOCK.search(name) for name, _ in model.named_parameters()]
+    top = max((int(found[1]) for found in blocks if found), default=-1) + 2
+    depth, depths = 0, []
+    for found in blocks:
+        if found:
+            depth = int(found[1]) + 1
+        elif depth:
+            depth = top
+        depths.append(depth)
+    return [decay ** (top - depth) for depth in depths]
 
 
 class WeightAverage:

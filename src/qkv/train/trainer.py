@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
 from qkv.tasks.task import Task
+from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World
@@ -108,7 +107,7 @@ class Trainer:
     def _loop(self, log: RunLog, interruption: Interruption) -> str:
         config, progress = self.config, self.progress
         window = _Window()
-        with _Batches(self.task, progress.epoch, progress.index, self.world) as batches:
+        with Batches(self.task, (progress.epoch, progress.index), self.world, config.workers) as batches:
             while progress.step < config.max_steps:
                 if config.patience and progress.validations_since_best() >= config.patience:
                     return "stopped early"
@@ -149,12 +148,12 @@ class Trainer:
         model.train()
         torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.config)
+            group["lr"] = group["scale"] * learning_rate(step, self.config)
         loss_of_step = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
             parallel, last = self._parallel, number == len(batches)
             with parallel.no_sync() if isinstance(parallel, DistributedDataParallel) and not last else nullcontext():
-                loss = parallel(_to(batch, self.device), totals)
+                loss = parallel(batch.to(self.device), totals)
                 # Data-parallel training averages the processes' gradients; the loss is their sum.
                 (loss * self.world.size).backward()
             loss_of_step += loss.detach()
@@ -260,45 +259,3 @@ class _Window:
         rate = self._units / (now - self._last)
         self._losses, self._units, self._last = [], 0.0, now
         return {"loss": loss, f"{unit}_per_second": rate}
-
-
-class _Batches:
-    """This process's batches in order, the next one prepared in a thread while the current one trains.
-
-    The processes deal the one sequence of batches out among themselves in turn.
-    """
-
-    def __init__(self, task: Task, epoch: int, index: int, world: World) -> None:
-        self.position = (epoch, index)
-        self._task, self._world = task, world
-        self._places = self._walk(epoch, index)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-
-    def __enter__(self) -> "_Batches":
-        self._next = self._pool.submit(self._load)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def next(self) -> Any:
-        """The next batch; `position` then stands behind this and the other processes' batches."""
-        batch, self.position = self._next.result()
-        self._next = self._pool.submit(self._load)
-        return batch
-
-    def _load(self) -> tuple[Any, tuple[int, int]]:
-        dealt = [next(self._places) for _ in range(self._world.size)]
-        last_epoch, last_index = dealt[-1]
-        return self._task.batch(*dealt[self._world.rank]), (last_epoch, last_index + 1)
-
-    def _walk(self, epoch: int, index: int) -> Iterator[tuple[int, int]]:
-        while True:
-            yield from ((epoch, i) for i in range(index, self._task.n_batches(epoch)))
-            epoch, index = epoch + 1, 0
-
-
-def _to(batch: Any, device: torch.device) -> Any:
-    """A dataclass with its tensors moved to the device."""
-    tensors = {f.name: value for f in dataclasses.fields(batch) if isinstance(value := getattr(batch, f.name), Tensor)}
-    return dataclasses.replace(batch, **{name: value.to(device) for name, value in tensors.items()})

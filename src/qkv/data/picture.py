@@ -1,0 +1,170 @@
+"""Any picture file as pixels: every mode, depth and rotation, and one clear line for what is no picture."""
+
+import glob
+import io
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from qkv.errors import QkvError
+
+Picture = str | Path | bytes | Image.Image | NDArray[Any]
+"""A path, an encoded picture, a PIL image, or an array [H, W] or [H, W, C] of bytes or of numbers from 0 to 1."""
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+_MOST_PIXELS = 100_000_000  # 300 MB in colour; a file of a few bytes can claim any number
+
+MODES = {1: "L", 3: "RGB"}
+
+
+def open_picture(source: Picture, channels: int) -> Image.Image:
+    """A picture, upright, of 8 bits a channel.
+
+    The first frame is taken of an animation, and a white background is put behind what is transparent.
+
+    Args:
+        source: the picture.
+        channels: 1 for grey, 3 for colour.
+
+    Raises:
+        QkvError: it cannot be read; the message names it and says why.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source).convert(MODES[channels])
+    name = str(source) if isinstance(source, str | Path) else "the picture"
+    try:
+        with _QUIET:
+            if isinstance(source, Image.Image):
+                return _decode(source, channels, name)
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                return _decode(image, channels, name)
+    except FileNotFoundError:
+        raise QkvError(f"{name} does not exist: check the path") from None
+    except IsADirectoryError:
+        raise QkvError(f"{name} is a folder: name a picture in it") from None
+    except UnidentifiedImageError:
+        raise QkvError(f"{name} is not a picture of a kind that is known here: convert it to PNG or JPEG") from None
+    except Image.DecompressionBombError:
+        raise QkvError(f"{name} claims far too many pixels to be decoded: make it smaller") from None
+    except QkvError:
+        raise
+    except Exception as error:  # each of Pillow's forty decoders fails in its own way, with its own types
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise QkvError(f"{name} is damaged or cannot be read ({reason}): copy or save it again") from None
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """Files as they are named, the pictures in folders and below them, and what patterns such as `*.jpg` match.
+
+    Raises:
+        QkvError: there is nothing under one of the names, or no picture in a folder.
+    """
+    found: list[Path] = []
+    for name in map(str, paths):
+        path = Path(name)
+        if path.is_dir():
+            inside = pictures_inside(path)
+            if not inside:
+                raise QkvError(f"{name} holds no pictures: none of its files ends in {', '.join(_known())}")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        elif not glob.has_magic(name):
+            raise QkvError(f"{name} does not exist: check the path")
+        elif matches := [match for match in map(Path, sorted(glob.glob(name, recursive=True))) if match.is_file()]:
+            found += matches
+        else:
+            raise QkvError(f"no file matches {name}: check the pattern")
+    return found
+
+
+def pictures_inside(folder: Path) -> list[Path]:
+    """Pictures in a folder and below it, sorted; not what is hidden, such as an editor's or a file manager's."""
+    found = []
+    for place, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        found += [file for name in sorted(names) if is_picture(file := Path(place, name))]
+    return found
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file looks like a picture by its name; hidden ones do not."""
+    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+
+
+class _Quiet:
+    """No warnings while any thread reads a picture: Pillow warns of large pictures and odd metadata.
+
+    `catch_warnings` in each thread would put back, at the end of one, what another had set at its beginning.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers = Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._before = warnings.catch_warnings(action="ignore")
+                self._before.__enter__()
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._before.__exit__()
+
+
+_QUIET = _Quiet()
+
+
+def _known() -> list[str]:
+    return sorted(PICTURE_SUFFIXES)
+
+
+def _decode(image: Image.Image, channels: int, name: str) -> Image.Image:
+    if image.width * image.height > _MOST_PIXELS:
+        raise QkvError(
+            f"{name} has {image.width:,} x {image.height:,} pixels, more than the {_MOST_PIXELS:,} "
+            "that are decoded: make it smaller"
+        )
+    return _flat(ImageOps.exif_transpose(image), channels)
+
+
+def _flat(image: Image.Image, channels: int) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        front = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
+    return image.convert(MODES[channels])
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A picture of 16 or 32 bits, scaled; Pillow's own conversion would cut everything above 255 off."""
+    values = np.asarray(image).astype(np.float64)
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and values.max(initial=0) > 255)
+    scaled = values / 257 if sixteen else values * (255 if image.mode == "F" and values.max(initial=0) <= 1 else 1)
+    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)) or 0 in pixels.shape:
+        raise QkvError(f"an array of shape {array.shape} is no picture: [H, W], or [H, W, C] with 1, 3 or 4 channels")
+    if np.issubdtype(pixels.dtype, np.floating):
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise QkvError(
+                f"numbers from {pixels.min():.3g} to {pixels.max():.3g} are no picture: scale them to 0 to 1"
+            )
+        pixels = (pixels * 255).round().astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise QkvError(f"an array of {pixels.dtype} is no picture: bytes, or numbers from 0 to 1")
+    return _flat(Image.fromarray(np.ascontiguousarray(pixels)), 3)

@@ -1,0 +1,107 @@
+"""Tables of labelled pictures: CSV with their paths, Parquet with their paths or the pictures themselves."""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from qkv.config import nearest
+from qkv.errors import QkvError
+from qkv.files import atomic_file
+
+_IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
+_BLOCK_ROWS = 256
+
+
+def read_table(
+    path: Path, image: str, label: str, cache: Path | None = None
+) -> tuple[pa.ChunkedArray, list[Any], list[str] | None]:
+    """Two columns of a table.
+
+    Parquet is compressed by the thousand rows, which makes one row dear to read. So the pictures are kept in memory, or
+    if they are large, copied once into an Arrow file, which is memory-mapped.
+
+    Args:
+        path: ends in .csv or .parquet.
+        image: name of the column of pictures.
+        label: name of the column of labels.
+        cache: where that Arrow file is kept; a temporary one is written if not given.
+
+    Returns:
+        The pictures or their paths, the labels, and names for numbered labels if the file tells them, as those of the
+        `datasets` library do.
+
+    Raises:
+        QkvError: the file is missing, damaged or empty, or lacks a column.
+    """
+    try:
+        if path.suffix.lower() == ".csv":
+            table, names = _read_csv(path, image, label), None
+            images = table[image]
+        else:
+            with parquet.ParquetFile(path) as file:
+                names = _told_names(file.schema_arrow, label)
+                _check_columns(path, file.schema_arrow.names, image, label)
+                table = file.read([label])
+                images = file.read([image])[image] if _size(file, image) <= _IN_MEMORY else None
+            images = _mapped(path, image, cache) if images is None else images
+    except FileNotFoundError:
+        raise QkvError(f"{path} does not exist: check the path") from None
+    except (pa.ArrowException, OSError) as error:
+        raise QkvError(f"{path} is damaged or cannot be read ({' '.join(str(error).split())[:200]})") from None
+    if not table.num_rows:
+        raise QkvError(f"{path} is empty: it must hold at least one picture")
+    return images, table[label].to_pylist(), names
+
+
+def _read_csv(path: Path, image: str, label: str) -> pa.Table:
+    # Left to itself, Arrow takes `NA` for nothing, `true` for a truth value and `007` for a number.
+    text = csv.ConvertOptions(column_types={image: pa.string(), label: pa.string()}, strings_can_be_null=False)
+    table = csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=text)
+    _check_columns(path, table.column_names, image, label)
+    return table
+
+
+def _check_columns(path: Path, known: list[str], *columns: str) -> None:
+    for column in columns:
+        if column not in known:
+            raise QkvError(f"{path} has no column {column!r} (image_column, label_column); {nearest(column, known)}")
+
+
+def _told_names(schema: pa.Schema, label: str) -> list[str] | None:
+    try:
+        told = json.loads((schema.metadata or {})[b"huggingface"])
+        return list(told["info"]["features"][label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _size(file: parquet.ParquetFile, column: str) -> int:
+    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    # A struct of bytes and path is stored as two columns, `image.bytes` and `image.path`.
+    return sum(c.total_uncompressed_size for c in chunks if f"{c.path_in_schema}.".startswith(f"{column}."))
+
+
+def _mapped(path: Path, column: str, cache: Path | None) -> pa.ChunkedArray:
+    """A column of a Parquet file, memory-mapped from an Arrow file that has it alone."""
+    if cache is None:
+        with tempfile.TemporaryDirectory() as folder:  # a deleted file goes on for as long as it is mapped
+            return _mapped(path, column, Path(folder))
+    stat = path.stat()
+    key = json.dumps([str(path.resolve()), stat.st_size, stat.st_mtime_ns, column])
+    target = cache / f"column-{hashlib.sha256(key.encode()).hexdigest()[:16]}.arrow"
+    if not target.exists():
+        try:
+            with atomic_file(target) as temporary, parquet.ParquetFile(path) as file:
+                schema = pa.schema([file.schema_arrow.field(column)])
+                with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                    for batch in file.iter_batches(_BLOCK_ROWS, columns=[column]):
+                        writer.write_batch(batch)
+        except OSError as error:
+            raise QkvError(f"cannot copy {path} to {target}: {error}; free some space, or mend the file") from error
+    return pa.ipc.open_file(pa.memory_map(str(target))).read_all()[column]

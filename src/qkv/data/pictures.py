@@ -1,0 +1,276 @@
+"""Labelled pictures: a folder of class folders, a table, or the files of the MNIST family."""
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from qkv.config import nearest
+from qkv.data.picture import Picture, open_picture, pictures_inside
+from qkv.data.picture_table import read_table
+from qkv.data.readers import read_lines
+from qkv.errors import QkvError
+
+_TABLES = (".csv", ".parquet")
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+_MOST_CLASSES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSource:
+    """Where labelled pictures are: a folder, a table, or a file of pictures.
+
+    Attributes:
+        folder: holds a folder of pictures for each class, named after it.
+        table: a .csv file, or a .parquet file, which may hold the pictures themselves; otherwise the paths in it count
+            from its folder.
+        images: pictures in the IDX format of MNIST, .gz or not.
+        labels: their labels; found by its name beside `images` if not given.
+        image_column: the table's column of paths or pictures.
+        label_column: the table's column of class names or numbers.
+        classes: names for numbered labels, or a text file with one a line; the numbers if not given.
+    """
+
+    folder: str | None = None
+    table: str | None = None
+    images: str | None = None
+    labels: str | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    classes: list[str] | str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(place is not None for place in (self.folder, self.table, self.images)) != 1:
+            raise ValueError("pictures come from either a folder, a table or images")
+        if self.table is not None and Path(self.table).suffix.lower() not in _TABLES:
+            raise ValueError(f"table {self.table} must be a file that ends in {' or '.join(_TABLES)}")
+        if self.labels is not None and self.images is None:
+            raise ValueError("labels belong to images")
+        if self.classes is not None and self.folder is not None:
+            raise ValueError("the classes of a folder are named by the folders in it")
+
+    @classmethod
+    def of(cls, path: Path) -> "PictureSource":
+        """The source that a path means.
+
+        Raises:
+            QkvError: it is neither a folder, nor a table, nor an IDX file.
+        """
+        if path.is_dir():
+            return cls(folder=str(path))
+        if path.suffix.lower() in _TABLES:
+            return cls(table=str(path))
+        if "idx3" in path.name:
+            return cls(images=str(path))
+        raise QkvError(f"{path} holds no labelled pictures: give a folder of class folders, a .csv or .parquet table, "
+                       "or IDX pictures (…idx3-ubyte.gz)")  # fmt: skip
+
+    @property
+    def path(self) -> Path:
+        """Its folder or file."""
+        return Path(self.folder or self.table or self.images or "")
+
+    @property
+    def paths(self) -> list[Path]:
+        """All that it names."""
+        return [self.path, *([Path(self.labels)] if self.labels else [])]
+
+
+class Pictures:
+    """The pictures of one source.
+
+    Attributes:
+        labels: the number of each picture's class.
+        classes: the names of the classes.
+        read: a picture as it is stored; safe in threads.
+        name: a picture's file, or its place in one.
+    """
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64],
+        classes: tuple[str, ...],
+        read: Callable[[int], Picture],
+        name: Callable[[int], str],
+    ) -> None:
+        self.labels, self.classes = labels, classes
+        self.read, self.name = read, name
+
+    @classmethod
+    def open(cls, source: PictureSource, cache: Path | None = None) -> "Pictures":
+        """Find the pictures of a source; those of a folder or named in a table are not opened yet.
+
+        Args:
+            source: where they are.
+            cache: where large tables are kept in a form that is quick to read; not kept if not given.
+
+        Raises:
+            QkvError: the source is missing, empty, damaged or contradicts itself.
+        """
+        if source.folder is not None:
+            return _of_folder(Path(source.folder))
+        return _of_table(source, cache) if source.table is not None else _of_idx(source)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def picture(self, index: int, channels: int) -> Image.Image:
+        """One picture, grey (1) or in colour (3).
+
+        Raises:
+            QkvError: it cannot be read; the message names it.
+        """
+        content = self.read(index)
+        try:
+            return open_picture(content, channels)
+        except QkvError as error:
+            if isinstance(content, str | Path):
+                raise
+            raise QkvError(str(error).replace("the picture", self.name(index), 1)) from error
+
+
+def _of_folder(folder: Path) -> Pictures:
+    if not folder.is_dir():
+        raise QkvError(f"{folder} is no folder: check the path")
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not classes:
+        raise QkvError(f"{folder} has no class folders: put the pictures of each class into a folder of its own")
+    if {path.name.lower() for path in classes} <= _SPLITS:
+        parts = " and ".join(str(path) for path in classes)
+        raise QkvError(f"{folder} is divided already: train on one of {parts}, and name another as validation")
+    files: list[str] = []
+    labels: list[int] = []
+    for number, class_ in enumerate(classes):
+        inside = [str(file) for file in pictures_inside(class_)]
+        if not inside:
+            raise QkvError(f"{class_} holds no pictures: add some, or remove the folder")
+        files += inside
+        labels += [number] * len(inside)
+    names = tuple(class_.name for class_ in classes)
+    return Pictures(np.array(labels), names, files.__getitem__, files.__getitem__)
+
+
+def _of_table(source: PictureSource, cache: Path | None) -> Pictures:
+    path = Path(source.table or "")
+    images, values, told = read_table(path, source.image_column, source.label_column, cache)
+    labels, classes = _label_numbers(values, _class_names(source) or (tuple(told) if told else None), path)
+
+    def name(index: int) -> str:
+        return f"{path}, row {index + 1}"
+
+    if pa.types.is_string(images.type) or pa.types.is_large_string(images.type):
+        files = [str(path.parent / file) if file else "" for file in images.to_pylist()]
+
+        def read_file(index: int) -> Picture:
+            return files[index] or _missing(name(index))
+
+        return Pictures(labels, classes, read_file, lambda i: files[i] or name(i))
+    if not (pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type) or _is_encoded(images.type)):
+        raise QkvError(
+            f"{path}: column {source.image_column!r} holds {images.type}, neither paths nor encoded pictures"
+        )
+
+    def read(index: int) -> Picture:
+        cell = images[index].as_py()
+        if isinstance(cell, dict):
+            cell = cell["bytes"] or (path.parent / cell["path"] if cell.get("path") else None)
+        return cell or _missing(name(index))
+
+    return Pictures(labels, classes, read, name)
+
+
+def _is_encoded(kind: pa.DataType) -> bool:
+    """Whether cells are pairs of `bytes` and `path`, as the `datasets` library stores pictures."""
+    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+
+
+def _missing(name: str) -> NoReturn:
+    raise QkvError(f"{name} has no picture: complete it, or take it out")
+
+
+def _class_names(source: PictureSource) -> tuple[str, ...] | None:
+    if source.classes is None:
+        return None
+    named = source.classes
+    classes = [line.strip() for line in read_lines(Path(named)) if line.strip()] if isinstance(named, str) else named
+    where = named if isinstance(named, str) else f"classes of {source.path}"
+    if not classes:
+        raise QkvError(f"{where}: there is no class; name at least one")
+    name, count = Counter(classes).most_common(1)[0]
+    if count > 1:
+        raise QkvError(f"{where}: {name!r} is there {count} times; each class has one name")
+    return tuple(classes)
+
+
+def _label_numbers(
+    values: list[Any], classes: tuple[str, ...] | None, path: Path
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels as numbers, and the names of the classes."""
+    for row, value in enumerate(values, 1):
+        if value is None or value == "":
+            raise QkvError(f"{path}, row {row} has no label: complete it, or take it out")
+    if numbers := _as_numbers(values, classes):
+        return _checked_numbers(numbers, classes, path)
+    names = [str(value) for value in values]
+    classes = classes or tuple(sorted(set(names)))
+    number = {name: i for i, name in enumerate(classes)}
+    for row, name in enumerate(names, 1):
+        if name not in number:
+            raise QkvError(f"{path}, row {row}: no class {name!r}; {nearest(name, classes)}")
+    return np.array([number[name] for name in names]), classes
+
+
+def _as_numbers(values: Sequence[Any], classes: tuple[str, ...] | None) -> list[int] | None:
+    """Labels that are numbers, or text that spells them, unless they are the very names of the classes."""
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return list(values)
+    if not all(isinstance(value, str) and value.isdecimal() and len(value) < 10 for value in values):
+        return None
+    spelled = all(str(int(value)) == value for value in set(values))
+    return list(map(int, values)) if spelled and not set(values) <= set(classes or ()) else None
+
+
+def _checked_numbers(
+    numbers: list[int], classes: tuple[str, ...] | None, path: Path
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    most = len(classes) if classes else _MOST_CLASSES
+    for row, number in enumerate(numbers, 1):
+        if not 0 <= number < most:
+            raise QkvError(
+                f"{path}, row {row}: label {number}, but {most:,} classes are numbered from 0 to {most - 1:,}"
+            )
+    return np.array(numbers, np.int64), classes or tuple(map(str, range(max(numbers) + 1)))
+
+
+def _of_idx(source: PictureSource) -> Pictures:
+    path = Path(source.images or "")
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    pixels, numbers = _read_idx(path), _read_idx(Path(source.labels) if source.labels else beside)
+    if pixels.ndim != 3 or numbers.ndim != 1 or len(pixels) != len(numbers) or 0 in pixels.shape:
+        raise QkvError(f"{path} holds {pixels.shape} and its labels {numbers.shape} numbers: not pictures with labels")
+    labels, classes = _label_numbers(numbers.tolist(), _class_names(source), path)
+    return Pictures(labels, classes, pixels.__getitem__, lambda i: f"{path}, picture {i + 1}")
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except FileNotFoundError:
+        raise QkvError(f"{path} does not exist: check the path") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise QkvError(f"{path} is damaged or cannot be read ({error}): fetch it again") from None
+    # Two zero bytes, the type (8 is unsigned byte), the number of dimensions, then each as a big-endian integer.
+    dimensions = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
+    shape = tuple(np.frombuffer(content[: 4 + 4 * dimensions], ">u4", offset=4)) if dimensions else ()
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions) if dimensions else np.empty(0, np.uint8)
+    if not dimensions or len(values) != int(np.prod(shape, dtype=np.int64)):
+        raise QkvError(f"{path} is no whole IDX file of bytes: fetch it again")
+    return values.reshape(tuple(map(int, shape)))

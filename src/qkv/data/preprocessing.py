@@ -1,0 +1,92 @@
+"""From a picture to what a model reads."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+Resize = Literal["crop", "squash"]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+
+RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+_LONGEST = 8  # times the shorter side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Size and scale of what a model reads.
+
+    Attributes:
+        size: pixels of a side.
+        channels: 3 for colour, 1 for grey.
+        mean: of each channel, from 0 to 1, which is taken off.
+        std: of each channel, which the rest is divided by.
+        resize: `crop` scales the shorter side to `size` and cuts the middle out; `squash` scales each side to `size`.
+        crop: share of the shorter side that `crop` keeps.
+        interpolation: between pixels.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int = 3
+    resize: Resize = "crop"
+    crop: float = 1.0
+    interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, not {self.size}")
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, not {self.channels}")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != self.channels:
+                raise ValueError(f"{name} needs {self.channels} numbers, one a channel, not {len(getattr(self, name))}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, not {min(self.std)}")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop must be above 0 and at most 1, not {self.crop}")
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """The picture with `size` x `size` pixels."""
+        filter_ = RESAMPLING[self.interpolation]
+        if self.resize == "squash":
+            return image if image.size == (self.size, self.size) else image.resize((self.size, self.size), filter_)
+        image = _shortened(image)
+        scale = round(self.size / self.crop) / min(image.size)
+        width, height = (max(round(side * scale), self.size) for side in image.size)
+        scaled = image if (width, height) == image.size else image.resize((width, height), filter_)
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        return scaled.crop((left, top, left + self.size, top + self.size))
+
+    def normalise(self, pixels: UInt8[Tensor, "*B C H W"]) -> Float[Tensor, "*B C H W"]:
+        """Bytes as the model reads them."""
+        mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        return (pixels.float() / 255 - mean) / std
+
+    def __call__(self, image: Image.Image) -> Float[Tensor, "C H W"]:
+        """A picture of the right mode, fitted and normalised."""
+        return self.normalise(to_pixels(self.fit(image)))
+
+
+def _shortened(image: Image.Image) -> Image.Image:
+    """The middle of a very long picture: all of it, once its shorter side is scaled up, might not fit into memory."""
+    width, height = image.size
+    most = _LONGEST * min(image.size)
+    left, top = max((width - most) // 2, 0), max((height - most) // 2, 0)
+    return image.crop((left, top, width - left, height - top)) if left or top else image
+
+
+def to_pixels(image: Image.Image) -> UInt8[Tensor, "C H W"]:
+    """The bytes of a grey or colour picture."""
+    pixels = np.array(image)
+    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))

@@ -1,0 +1,96 @@
+"""The stream of batches that a process trains on, prepared while the ones before them train."""
+
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from torch.utils.data import DataLoader, Dataset
+
+from qkv.tasks.task import Task
+from qkv.train.distributed import World
+
+Place = tuple[int, int]
+"""Epoch and index: which batch, for `Task.batch`."""
+
+Deal = tuple[Place, Place]
+"""The place of this process's batch, and the place behind those of all processes."""
+
+
+class Batches:
+    """This process's batches in order. The processes deal the one sequence of batches out among themselves in turn.
+
+    Args:
+        task: what makes a batch of its place.
+        position: the place of the first batch of all processes.
+        world: the processes.
+        workers: processes that prepare batches for this one; 0 is a thread.
+
+    Attributes:
+        position: the place behind the batches taken so far, by all processes.
+    """
+
+    def __init__(self, task: Task, position: Place, world: World, workers: int) -> None:
+        self.position = position
+        self._task, self._world, self._workers = task, world, workers
+
+    def __enter__(self) -> Self:
+        self._stream = self._in_processes() if self._workers else self._in_thread()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def next(self) -> Any:
+        """The next batch; `position` then stands behind this and the other processes' batches."""
+        batch, self.position = next(self._stream)
+        return batch
+
+    def _deals(self) -> Iterator[Deal]:
+        places = self._places()
+        while True:
+            dealt = [next(places) for _ in range(self._world.size)]
+            last_epoch, last_index = dealt[-1]
+            yield dealt[self._world.rank], (last_epoch, last_index + 1)
+
+    def _places(self) -> Iterator[Place]:
+        epoch, index = self.position
+        while True:
+            yield from ((epoch, i) for i in range(index, self._task.n_batches(epoch)))
+            epoch, index = epoch + 1, 0
+
+    def _in_thread(self) -> Generator[tuple[Any, Place]]:
+        loader, deals = _Loader(self._task), self._deals()
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            upcoming = pool.submit(loader.__getitem__, next(deals))
+            while True:
+                batch = upcoming.result()
+                upcoming = pool.submit(loader.__getitem__, next(deals))
+                yield batch
+
+    def _in_processes(self) -> Generator[tuple[Any, Place]]:
+        yield from DataLoader(
+            _Loader(self._task),
+            sampler=self._deals(),
+            batch_size=None,  # a deal is a whole batch already
+            num_workers=self._workers,
+            collate_fn=_as_it_is,
+            multiprocessing_context="fork",  # shares the data with this process instead of copying it
+        )
+
+
+class _Loader(Dataset[tuple[Any, Place]]):
+    """Makes batches, as PyTorch's DataLoader asks for them."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __getitem__(self, deal: Deal) -> tuple[Any, Place]:
+        mine, behind = deal
+        return self._task.batch(*mine), behind
+
+
+def _as_it_is(item: Any) -> Any:
+    return item

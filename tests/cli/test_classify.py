@@ -1,0 +1,178 @@
+"""`qkv train`, `classify`, `eval` and `explain` on pictures, from the command line."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+from tests.tiny_vit import tiny_vit
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+SMALL = [
+    f"--set={field}"
+    for field in (
+        "model.d_model=16",
+        "model.d_ff=16",
+        "model.n_layers=1",
+        "model.n_heads=2",
+        "model.stem=[4,16]",
+        "training.max_steps=14",
+        "training.warmup=3",
+        "training.ema=0",
+        "training.validate_every=5",
+    )
+]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "qkv", *map(str, arguments)]
+
+
+def qkv(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def huge_png(path: Path) -> None:
+    """A file of a few bytes whose header claims 40,000 x 40,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 1, 0, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+
+
+def write_shapes(folder: Path, n: int = 30) -> None:
+    """Colour pictures of several sizes: a bright half above, or a bright half below."""
+    draw = np.random.default_rng(0)
+    for i in range(n):
+        side = 20 + i % 7
+        pixels = draw.integers(0, 90, (side, side + i % 5, 3), dtype=np.uint8)
+        pixels[: side // 2] += 160
+        for name, array in (("above", pixels), ("below", pixels[::-1])):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(array)).save(folder / name / f"{i}.png")
+
+
+def test_a_folder_becomes_a_classifier_and_kill_9_changes_no_bit(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "shapes")
+    (tmp_path / "shapes" / "above" / "broken.png").write_text("no picture")
+    train = ("train", "shapes", "--system", "vit", "--set", "training.workers=2", *SMALL)
+    whole = qkv(*train, "--out", "whole", folder=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert "61 pictures, mostly " in whole.stderr  # the sizes it picked, and why
+    assert "broken.png is not a picture" in whole.stderr
+
+    with subprocess.Popen(
+        command(*train, "--out", "killed"), cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "killed" / "checkpoints" / "step-00000005").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    again = qkv("train", "killed", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    first, second = (
+        load_file(next((tmp_path / run / "checkpoints" / "step-00000014").glob("model*.safetensors")))
+        for run in ("whole", "killed")
+    )
+    assert first.keys() == second.keys()
+    assert all(first[name].equal(second[name]) for name in first)
+
+    scored = qkv("eval", "whole", "shapes", "--json", "--confusion", "confusion.png", folder=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    report = json.loads(scored.stdout)
+    assert report["pictures"] == 60
+    assert len(report["unreadable"]) == 1
+    assert (tmp_path / "confusion.png").exists()
+    shown = qkv("eval", "whole", "shapes", folder=tmp_path)
+    assert f"accuracy {report['accuracy']:.2%}" in shown.stdout
+
+    tuned = qkv("train", "shapes", "--system", "vit", "--from", "whole", "--out", "tuned", *SMALL[-4:], folder=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    assert "the 2 classes are the same" in tuned.stderr
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    tiny_vit(folder / "tiny")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    (pictures / "text.jpg").write_text("no picture")
+    good = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8))
+    good.save(pictures / "good.jpg")
+    (pictures / "truncated.jpg").write_bytes((pictures / "good.jpg").read_bytes()[:900])
+    Image.new("RGB", (1, 1), "red").save(pictures / "one.png")
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(pictures / "sixteen.png")
+    good.convert("RGBA").save(pictures / "rgba.png")
+    huge_png(pictures / "huge.png")
+    return folder
+
+
+def test_what_can_be_read_is_answered_and_the_rest_named(hostile: Path) -> None:
+    done = qkv("classify", "tiny", "pictures", folder=hostile)
+    assert done.returncode == 1
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        f"pictures/{name}" for name in ("good.jpg", "one.png", "rgba.png", "sixteen.png")
+    ]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert [line.split()[1] for line in errors] == [
+        f"pictures/{name}" for name in ("huge.png", "text.jpg", "truncated.jpg")
+    ]
+    assert "3 of 7 pictures cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_lines(hostile: Path) -> None:
+    done = qkv("classify", "tiny", "pictures/*e.png", "pictures/text.jpg", "--json", "--top-k", 2, folder=hostile)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["file"] for row in rows] == ["pictures/huge.png", "pictures/one.png", "pictures/text.jpg"]
+    assert [set(row) for row in rows] == [{"file", "error"}, {"file", "predictions"}, {"file", "error"}]
+    assert len(rows[1]["predictions"]) == 2
+
+
+def test_explain_draws_and_writes_data(hostile: Path) -> None:
+    done = qkv("explain", "tiny", "pictures/good.jpg", "--out", "map.png", "--json", "map.json", folder=hostile)
+    assert done.returncode == 0, done.stderr
+    assert "the picture: map.png" in done.stdout
+    data = json.loads((hostile / "map.json").read_text())
+    assert np.array(data["heads"]).shape == (2, 2, 2, 2)
+    assert (hostile / "map.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("classify", "multi30k", "pictures"), "multi30k is a translator, which cannot classify: use `qkv translate`"),
+        (("translate", "tiny", "--to", "de", "text"), "tiny is a vit, which cannot translate: use `qkv classify`"),
+        (("classify", "tiny", "none.png"), "none.png does not exist"),
+        (("eval", "tiny"), "tiny is a classifier: give its test set"),
+        (("eval", "tiny", "pictures"), "pictures has no class folders"),
+        (("eval", "tiny", "pictures", "--to", "de"), "--to is for translators"),
+        (("eval", "multi30k", "--src", "a", "--ref", "b"), "--from and --to must be given too"),
+        (("eval", "multi30k", "pictures"), "pictures is for classifiers"),
+        (("explain", "tiny", "pictures/good.jpg", "--out", "x.png", "--to", "de"), "--to is for translators"),
+        (("explain", "multi30k", "Hello.", "--out", "x.png"), "say which language to translate into with --to"),
+        (("explain", "tiny", "pictures/text.jpg", "--out", "x.png"), "text.jpg is not a picture"),
+        (("train", "pictures"), "pictures is no run: it has no recipe.yaml; to train a classifier"),
+        (("train", "pictures", "--system", "vit"), "pictures has no class folders"),
+        (("train", "--system", "vit"), "--system vit takes one folder"),
+        (("train", "pictures", "--system", "vti"), "choose from translator, vit"),
+    ],
+)
+def test_errors_are_one_line(hostile: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = qkv(*arguments, folder=hostile)
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last, done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,115 @@
+"""Sources of labelled pictures."""
+
+import gzip
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from qkv.data.pictures import Pictures, PictureSource
+from qkv.errors import QkvError
+
+
+def png(value: int) -> bytes:
+    file = BytesIO()
+    Image.new("L", (3, 2), value).save(file, "PNG")
+    return file.getvalue()
+
+
+def idx(array: np.ndarray) -> bytes:
+    head = bytes([0, 0, 8, array.ndim]) + b"".join(side.to_bytes(4, "big") for side in array.shape)
+    return head + array.astype(np.uint8).tobytes()
+
+
+def contents(pictures: Pictures) -> list[tuple[str, int]]:
+    """Class and brightness of every picture."""
+    return [
+        (pictures.classes[label], pictures.picture(i, 1).getpixel((0, 0))) for i, label in enumerate(pictures.labels)
+    ]
+
+
+def test_a_folder_of_class_folders(tmp_path: Path) -> None:
+    for name, value in (("dog/2.png", 2), ("cat/deep/1.png", 1), ("dog/3.png", 3), ("dog/.x.png", 9), ("dog/a.txt", 9)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(value))
+    (tmp_path / ".git").mkdir()
+    pictures = Pictures.open(PictureSource.of(tmp_path))
+    assert pictures.classes == ("cat", "dog")
+    assert contents(pictures) == [("cat", 1), ("dog", 2), ("dog", 3)]
+    assert pictures.name(1) == str(tmp_path / "dog" / "2.png")
+
+
+def test_a_table_of_paths(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.png").write_bytes(png(5))
+    (tmp_path / "table.csv").write_text('file,kind\nfiles/a.png,red\nfiles/a.png,"blue, dark"\n')
+    source = PictureSource(table=str(tmp_path / "table.csv"), image_column="file", label_column="kind")
+    assert contents(Pictures.open(source)) == [("red", 5), ("blue, dark", 5)]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_table_that_holds_the_pictures(nested: bool, tmp_path: Path) -> None:
+    images = [png(7), png(8), b"broken"]
+    column = [{"bytes": image, "path": None} for image in images] if nested else images
+    parquet.write_table(pa.table({"image": column, "label": [1, 0, 1]}), tmp_path / "t.parquet")
+    (tmp_path / "classes.txt").write_text("zero\none\n")
+    source = PictureSource(table=str(tmp_path / "t.parquet"), classes=str(tmp_path / "classes.txt"))
+    pictures = Pictures.open(source)
+    assert pictures.labels.tolist() == [1, 0, 1]
+    assert [pictures.picture(i, 1).getpixel((0, 0)) for i in (0, 1)] == [7, 8]
+    with pytest.raises(QkvError, match=r"t.parquet, row 3 is not a picture"):
+        pictures.picture(2, 1)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_idx_files(compressed: bool, tmp_path: Path) -> None:
+    pixels = np.arange(24).reshape(4, 3, 2)
+    end = ".gz" if compressed else ""
+    for name, array in (("t-images-idx3-ubyte", pixels), ("t-labels-idx1-ubyte", np.array([2, 0, 1, 0]))):
+        content = idx(array)
+        (tmp_path / (name + end)).write_bytes(gzip.compress(content) if compressed else content)
+    pictures = Pictures.open(PictureSource.of(tmp_path / f"t-images-idx3-ubyte{end}"))  # labels are found beside it
+    assert pictures.classes == ("0", "1", "2")
+    assert pictures.labels.tolist() == [2, 0, 1, 0]
+    assert (np.asarray(pictures.picture(3, 1)) == pixels[3]).all()
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "a.png").write_bytes(png(1))
+    (tmp_path / "hollow" / "cat").mkdir(parents=True)
+    (tmp_path / "t.csv").write_text("image,label\na.png,cat\n")
+    (tmp_path / "empty.csv").write_text("image,label\n")
+    (tmp_path / "holes.csv").write_text("image,label\na.png,1\nb.png,\n")
+    (tmp_path / "x-images-idx3-ubyte").write_bytes(idx(np.zeros((2, 2, 2)))[:-1])
+    (tmp_path / "y-images-idx3-ubyte").write_bytes(idx(np.zeros((2, 2, 2))))
+    (tmp_path / "y-labels-idx1-ubyte").write_bytes(idx(np.array([0, 5, 1])))
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    at = str(tmp_path)
+    for source, message in [
+        ({"folder": f"{at}/none"}, "none is no folder"),
+        ({"folder": f"{at}/flat"}, "flat has no class folders"),
+        ({"folder": f"{at}/hollow"}, "cat holds no pictures"),
+        ({"table": f"{at}/none.csv"}, "none.csv does not exist"),
+        ({"table": f"{at}/bad.parquet"}, "bad.parquet cannot be read"),
+        ({"table": f"{at}/empty.csv"}, "empty.csv is empty"),
+        ({"table": f"{at}/holes.csv"}, "some rows lack 'image' or 'label'"),
+        ({"table": f"{at}/t.csv", "label_column": "lable"}, "no column 'lable'; did you mean 'label'?"),
+        ({"table": f"{at}/t.csv", "classes": ["dog", "cow"]}, "row 1: no class 'cat'"),
+        ({"images": f"{at}/x-images-idx3-ubyte"}, "no whole IDX file"),
+        ({"images": f"{at}/y-images-idx3-ubyte"}, "not pictures with labels"),
+        ({"images": f"{at}/none-idx3"}, "does not exist"),
+    ]:
+        with pytest.raises(QkvError) as error:
+            Pictures.open(PictureSource(**source))
+        assert message in str(error.value), source
+        assert "\n" not in str(error.value)
+    for fields in ({}, {"folder": "a", "table": "b.csv"}, {"table": "b.xls"}, {"folder": "a", "labels": "b"}):
+        with pytest.raises(ValueError, match=r"pictures|table|labels"):
+            PictureSource(**fields)
+    with pytest.raises(QkvError, match="holds no labelled pictures"):
+        PictureSource.of(tmp_path / "notes.txt")
