@@ -97,7 +97,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
         ({"table": f"{at}/none.csv"}, "none.csv does not exist"),
         ({"table": f"{at}/bad.parquet"}, "bad.parquet cannot be read"),
         ({"table": f"{at}/empty.csv"}, "empty.csv is empty"),
-        ({"table": f"{at}/holes.csv"}, "some rows lack 'image' or 'label'"),
+        ({"table": f"{at}/holes.csv"}, "holes.csv, row 2 has no label"),
         ({"table": f"{at}/t.csv", "label_column": "lable"}, "no column 'lable'; did you mean 'label'?"),
         ({"table": f"{at}/t.csv", "classes": ["dog", "cow"]}, "row 1: no class 'cat'"),
         ({"images": f"{at}/x-images-idx3-ubyte"}, "no whole IDX file"),

@@ -24,8 +24,14 @@ def shortened(arguments: list[str]) -> list[str]:
     # Several processes would import everything several times; they have tests of their own.
     arguments = [*arguments, "--processes", "1"] if "--processes" in arguments else arguments
     # A model that is started from has its sizes already.
-    sizes = {} if "--initial" in arguments else SIZES if "vit" in arguments else {**SIZES, **TOKENIZER}
+    sizes = {} if "--initial" in arguments else SIZES if of_pictures(arguments) else {**SIZES, **TOKENIZER}
     return [*arguments, *(word for name, value in {**STEPS, **sizes}.items() for word in ("--set", f"{name}={value}"))]
+
+
+def of_pictures(arguments: list[str]) -> bool:
+    """Whether a training run has no tokenizer."""
+    recipe = Path(arguments[1])
+    return "vit" in arguments or (recipe.is_file() and "system: vit" in recipe.read_text())
 
 
 def run(arguments: list[str]) -> int:

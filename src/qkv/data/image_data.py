@@ -213,9 +213,8 @@ class ImageData:
         notes = []
         if len(self.classes) > _MOST_ROWS:
             notes.append(f"the {_MOST_ROWS} classes with the fewest pictures, of {len(self.classes):,}")
-        if self.unreadable:
-            notes.append(f"left out, since they cannot be read: {len(self.unreadable):,}, such as")
-        return Group(table, *map(Text, [*notes, *self.unreadable[:_NAMED]]))
+        notes += [f"left out, {len(self.unreadable):,} in all: {line}" for line in self.unreadable[:_NAMED]]
+        return Group(table, *map(Text, notes))
 
     def contact_sheet(self, path: Path) -> None:
         """Draw a sheet of augmented training pictures with their classes, as the model is shown them."""
@@ -241,7 +240,9 @@ class ImageData:
             except QkvError as error:
                 fault = str(error)
                 if not self._warned:
-                    _log.warning("a picture cannot be read any more; others take the place of such ones: %s", error)
+                    _log.warning(
+                        "a picture has become unreadable since training began; others take its place: %s", error
+                    )
                     self._warned = True
         raise QkvError(f"pictures that could be read when training began cannot be any more; the last tried: {fault}")
 
@@ -295,8 +296,10 @@ def _common_classes(
     for pictures, source in zip(validation, config.validation, strict=True):
         for name in (pictures.classes[label] for label in np.unique(pictures.labels)):
             if name not in classes:
-                raise QkvError(f"{source.path} has a class {name!r} that is not trained on; {nearest(name, classes)}")
-    if len(classes) < 2:
+                raise QkvError(
+                    f"{source.path} has a class {name!r}, which {config.train[0].path} lacks; {nearest(name, classes)}"
+                )
+    if classes == classes[:1]:
         raise QkvError(f"{config.train[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
     return classes
 
@@ -314,14 +317,15 @@ def _part(
     console: Console,
 ) -> _Part:
     places, labels = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
+    known = {name: number for number, name in enumerate(classes)}
     for number, (own, source) in enumerate(zip(pictures, sources, strict=True)):
         # Pictures of IDX files are in memory already.
         faults = {} if source.images is not None else _check(own, source, cache, console)
         unreadable += faults.values()
         good = np.setdiff1d(np.arange(len(own)), np.array(sorted(faults), np.int64))
         places.append(np.stack([np.full(len(good), number), good], axis=1))
-        number = {name: i for i, name in enumerate(classes)}
-        labels.append(np.array([number.get(name, -1) for name in own.classes])[own.labels[good]])
+        # A class that is named in validation but has no picture there need not be trained on.
+        labels.append(np.array([known.get(name, -1) for name in own.classes])[own.labels[good]])
     return _Part(pictures, np.concatenate(places), np.concatenate(labels))
 
 

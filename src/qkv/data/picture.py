@@ -119,7 +119,7 @@ class _Quiet:
         with self._lock:
             self._readers -= 1
             if not self._readers:
-                self._before.__exit__()
+                self._before.__exit__(None, None, None)
 
 
 _QUIET = _Quiet()

@@ -52,7 +52,7 @@ def read_table(
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
     except (pa.ArrowException, OSError) as error:
-        raise QkvError(f"{path} is damaged or cannot be read ({' '.join(str(error).split())[:200]})") from None
+        raise QkvError(f"{path} cannot be read ({' '.join(str(error).split())[:200]})") from None
     if not table.num_rows:
         raise QkvError(f"{path} is empty: it must hold at least one picture")
     return images, table[label].to_pylist(), names
@@ -69,7 +69,7 @@ def _read_csv(path: Path, image: str, label: str) -> pa.Table:
 def _check_columns(path: Path, known: list[str], *columns: str) -> None:
     for column in columns:
         if column not in known:
-            raise QkvError(f"{path} has no column {column!r} (image_column, label_column); {nearest(column, known)}")
+            raise QkvError(f"{path} has no column {column!r}; {nearest(column, known)}")
 
 
 def _told_names(schema: pa.Schema, label: str) -> list[str] | None:

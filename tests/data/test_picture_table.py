@@ -1,0 +1,112 @@
+"""Tables as they come: text that looks like something else, missing cells, names that a file brings along, size."""
+
+import json
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from qkv.data import picture_table
+from qkv.data.pictures import Pictures, PictureSource
+from qkv.errors import QkvError
+
+
+def png(value: int) -> bytes:
+    file = BytesIO()
+    Image.new("L", (3, 2), value).save(file, "PNG")
+    return file.getvalue()
+
+
+def table(path: Path, images: list[object], labels: list[object], **metadata: str) -> PictureSource:
+    parquet.write_table(pa.table({"image": images, "label": labels}).replace_schema_metadata(metadata), path)
+    return PictureSource(table=str(path))
+
+
+def labels_of(tmp_path: Path, rows: list[str], classes: list[str] | None = None) -> tuple[list[int], tuple[str, ...]]:
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *(f"{i}.png,{row}" for i, row in enumerate(rows))]))
+    pictures = Pictures.open(PictureSource(table=str(tmp_path / "t.csv"), classes=classes))
+    return pictures.labels.tolist(), pictures.classes
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes"),
+    [
+        (["NA", "null", "NA"], ("NA", "null")),
+        (["true", "false"], ("false", "true")),
+        (["2020-01-01", "x"], ("2020-01-01", "x")),
+        (["001", "002"], ("001", "002")),
+        (["2", "0"], ("0", "1", "2")),
+    ],
+)
+def test_labels_in_csv_are_text_unless_all_are_numbers(rows: list[str], classes: tuple[str, ...], tmp_path: Path):
+    assert labels_of(tmp_path, rows) == ([classes.index(row) for row in rows], classes)
+
+
+def test_numbers_count_names_unless_they_are_names(tmp_path: Path) -> None:
+    assert labels_of(tmp_path, ["1", "0"], ["a", "b"]) == ([1, 0], ("a", "b"))
+    assert labels_of(tmp_path, ["7", "3"], ["7", "3"]) == ([0, 1], ("7", "3"))
+    for wrong, said in (
+        (["0", "2"], "row 2: label 2, but 2 classes are numbered from 0 to 1"),
+        (["0", ""], "row 2 has"),
+    ):
+        with pytest.raises(QkvError, match=said):
+            labels_of(tmp_path, wrong, ["a", "b"])
+    with pytest.raises(QkvError, match="'a' is there 2 times"):
+        labels_of(tmp_path, ["0"], ["a", "a"])
+
+
+def test_a_number_that_is_no_class_makes_no_million_classes(tmp_path: Path) -> None:
+    with pytest.raises(QkvError, match="row 2: label 123456789"):
+        labels_of(tmp_path, ["0", "123456789"])
+
+
+def test_a_table_may_name_its_classes_and_point_at_files(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png(9))
+    names = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    images = [{"bytes": png(4), "path": None}, {"bytes": None, "path": "x.png"}]
+    source = table(tmp_path / "t.parquet", images, [1, 0], huggingface=json.dumps(names))
+    pictures = Pictures.open(source)
+    assert pictures.classes == ("cat", "dog")
+    assert [pictures.picture(i, 1).getpixel((0, 0)) for i in (0, 1)] == [4, 9]
+
+
+def test_a_row_without_a_picture_is_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+    pictures = Pictures.open(table(tmp_path / "t.parquet", [png(1), None], [0, 1]))
+    with pytest.raises(QkvError, match=r"t\.parquet, row 2 has no picture"):
+        pictures.picture(1, 1)
+    with pytest.raises(QkvError, match="row 2 has no label"):
+        Pictures.open(table(tmp_path / "u.parquet", [png(1), png(2)], [0, None]))
+    with pytest.raises(QkvError, match="'image' holds int64, neither"):
+        Pictures.open(table(tmp_path / "v.parquet", [1, 2], [0, 1]))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+def test_large_tables_are_memory_mapped(kept: bool, nested: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(picture_table, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(picture_table, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    images = [{"bytes": png(i), "path": None} if nested else png(i) for i in range(40)]
+    source = table(tmp_path / "t.parquet", images, [i % 3 for i in range(40)])
+    for _ in range(2):
+        before = pa.total_allocated_bytes()
+        pictures = Pictures.open(source, tmp_path / "cache" if kept else None)
+        assert pa.total_allocated_bytes() - before < 1000
+        shown = [pictures.picture(i, 1).getpixel((0, 0)) for i in (39, 0, 8)]
+        assert shown == [39, 0, 8]
+    made = [path.name for path in tmp_path.rglob("*") if path.suffix == ".arrow"]
+    assert len(made) == kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["cache"] if kept else []) + ["t.parquet"]
+
+
+def test_a_divided_folder_and_hidden_folders(tmp_path: Path) -> None:
+    for name in ("train/a/1.png", "train/b/2.png", "train/b/.cache/3.png", "val/a/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(1))
+    with pytest.raises(QkvError, match=r"divided already: train on one of .*train and .*val"):
+        Pictures.open(PictureSource.of(tmp_path))
+    assert len(Pictures.open(PictureSource.of(tmp_path / "train"))) == 2
