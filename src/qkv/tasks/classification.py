@@ -200,10 +200,10 @@ def _start_from(model: ViT, initial: Path, classes: tuple[str, ...]) -> str:
     weights, before = read_weights(initial), saved["labels"]
     if list(classes) == before:
         set_weights(model, weights, str(initial))
-        return f"started from {initial.name}, its head too: the {len(classes)} classes are the same"
+        return f"started from the initial model, its head too: the {len(classes)} classes are the same"
     new = get_weights(model)
     set_weights(model, {**weights, **{name: new[name] for name in HEAD}}, str(initial))
-    return f"started from {initial.name}, but for its head: {len(before)} classes give way to {len(classes)} new ones"
+    return f"started from the initial model, but for its head: {len(before)} classes give way to {len(classes)} others"
 
 
 def _comparable(value: Any) -> Any:
