@@ -8,6 +8,8 @@ import typer
 from qkv.cli.classify import classify
 from qkv.cli.evaluate import evaluate
 from qkv.cli.explain import explain
+from qkv.cli.export import export
+from qkv.cli.import_model import import_model
 from qkv.cli.models import models
 from qkv.cli.train import train
 from qkv.cli.translate import translate
@@ -19,6 +21,8 @@ VERBS = {
     "train": train,
     "eval": evaluate,
     "explain": explain,
+    "import": import_model,
+    "export": export,
     "models": models,
 }
 

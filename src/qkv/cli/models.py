@@ -11,15 +11,16 @@ def models() -> None:
 
     from qkv.model_directory import bundled_models, read_config
 
-    table = Table("name", "system", "languages", "parameters", "size", "licence")
+    table = Table("name", "system", "languages or classes", "parameters", "size", "licence")
     for name, folder in bundled_models().items():
         config = read_config(folder)
         languages = sorted({language for direction in config.get("directions", ()) for language in direction})
+        known = ", ".join(languages) or f"{len(config.get('labels', ())):,} classes"
         size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
         table.add_row(
             name,
             config["system"],
-            ", ".join(languages),
+            known,
             f"{_parameters(folder):,}",
             f"{size:.1f} MiB",
             _licence(folder),

@@ -125,7 +125,7 @@ class ViT(nn.Module):
             return self.pool(x)[..., 0].softmax(dim=1)
         if self.class_token is None:
             return x.new_full(x.shape[:2], 1 / x.shape[1])
-        return torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[0].expand(len(x), -1)
+        return torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[0].expand(x.shape[0], -1)
 
     def embed(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B T D"]:
         """Patches as tokens, the class token in front, positions added (equation 1).
@@ -141,7 +141,7 @@ class ViT(nn.Module):
         positions = self._grid_positions(*grid.shape[2:]).to(x)
         if self.class_token is not None:
             first = self.class_token if self.positions is None else self.class_token + self.positions[:1]
-            return self.dropout(torch.cat([first.expand(len(x), -1, -1), x + positions], dim=1))
+            return self.dropout(torch.cat([first.expand(x.shape[0], -1, -1), x + positions], dim=1))
         return self.dropout(x + positions)
 
     def _grid_positions(self, rows: int, columns: int) -> Float[Tensor, "N D"]:

@@ -1,0 +1,137 @@
+"""Where a checkpoint of another library comes from: a folder, or the Hugging Face Hub. Nothing is ever unpickled."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from qkv.config import parse
+from qkv.errors import QkvError
+from qkv.model_directory import CONFIG, WEIGHTS
+
+T = TypeVar("T")
+
+PREPROCESSOR, README = "preprocessor_config.json", "README.md"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint on disk.
+
+    Attributes:
+        name: as the user gave it.
+        folder: holds its files.
+        config: the parsed config.json.
+    """
+
+    name: str
+    folder: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, name: str) -> "Source":
+        """Find a checkpoint, and download it if it is on the hub.
+
+        Args:
+            name: a folder, or a name on the Hugging Face Hub ("owner/name").
+
+        Raises:
+            QkvError: there is none, or it lacks a configuration or weights that can be read without unpickling.
+        """
+        folder = Path(name) if os.path.isdir(name) else _from_hub(name)  # false, not an error, for what is no path
+        if not (folder / CONFIG).is_file():
+            raise QkvError(f"{name} is no checkpoint: it has no {CONFIG}")
+        if not (folder / WEIGHTS).is_file():
+            raise QkvError(
+                f"{name} has no {WEIGHTS}, the one file that weights are read from; pickled ones (.bin, .pt, .pth) are "
+                "never opened, since they can run code: save the model again as safetensors"
+            )
+        return cls(name, folder, _read_json(folder / CONFIG))
+
+    def read(self, file: str) -> Mapping[str, Any]:
+        """A JSON file of the checkpoint.
+
+        Raises:
+            QkvError: it is missing or damaged.
+        """
+        if not (self.folder / file).is_file():
+            raise QkvError(f"{self.name} has no {file}, which says how pictures are prepared for it")
+        return _read_json(self.folder / file)
+
+    def licence(self) -> str:
+        """What the front matter of its README says, or where to look."""
+        readme = self.folder / README
+        text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+        front = text.split("---", 2)[1] if text.startswith("---") and text.count("---") > 1 else ""
+        found = re.search(r"^license:[ \t]*[\"']?([\w.+-]+)", front, re.MULTILINE)
+        return found[1] if found else f"see {self.name}"
+
+
+def select(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """A dataclass of those fields that we read of a foreign configuration; whatever else it has is left alone.
+
+    Args:
+        cls: the dataclass; its defaults are those of the other library.
+        data: the configuration; null stands for the default.
+        where: it comes from, for an error.
+
+    Raises:
+        QkvError: a field is missing or of another type.
+    """
+    given = {name: data[name] for name in get_type_hints(cls) if data.get(name) is not None}
+    return parse(cls, given, where)
+
+
+def square(value: int | Sequence[int], what: str) -> int:
+    """The side that a number, or two equal numbers, stand for.
+
+    Args:
+        value: as a configuration holds it.
+        what: it is, for an error.
+
+    Raises:
+        QkvError: height and width differ.
+    """
+    sides = [value, value] if isinstance(value, int) else list(value)
+    if len(sides) != 2:
+        raise QkvError(f"{what} must be one number of pixels, or two, not {value!r}")
+    if sides[0] != sides[1]:
+        raise QkvError(f"{what} is {sides[0]} x {sides[1]}: a ViT of qkv is trained for squares only")
+    return sides[0]
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise QkvError(f"{path} cannot be read ({one_line(error)}); copy the checkpoint again") from None
+    if not isinstance(data, dict):
+        raise QkvError(f"{path} holds no mapping of fields to values; copy the checkpoint again")
+    return data
+
+
+def _from_hub(name: str) -> Path:
+    # A typing error in `models/one` must not go out to the network when `models` is a folder here.
+    if not _HUB_NAME.fullmatch(name) or os.path.isdir(os.path.dirname(name)):
+        raise QkvError(f"there is no folder {name[:80]!r}; give a checkpoint's folder or a hub name (owner/name)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, PREPROCESSOR, WEIGHTS, README]))
+    except (RepositoryNotFoundError, HFValidationError):
+        raise QkvError(f"there is no {name!r}: not a folder here, and not on the Hugging Face Hub") from None
+    except Exception as error:  # connection, proxy, quota, disk: many types, one meaning for the user
+        raise QkvError(
+            f"there is no folder {name!r}, and the Hugging Face Hub cannot be reached for it ({one_line(error)})"
+        ) from None
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
