@@ -186,7 +186,8 @@ def test_nothing_is_overwritten(source: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "n" * 5000])
-def test_no_such_folder(name: str, tmp_path: Path) -> None:
+def test_no_such_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(QkvError, match="there is no folder"):
         import_model(name, tmp_path / "ours")
 

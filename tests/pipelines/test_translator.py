@@ -182,7 +182,7 @@ def test_load_by_name_folder_and_run(model_folder, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("system", "vit", "the system 'vit'"),
+        ("system", "rnn", "the system 'rnn'"),
         ("vocabulary", 7, "vocabulary sizes are not those of the tokenizer"),
         ("max_source_tokens", None, "lacks max_source_tokens"),
         ("model", {"d_modl": 16}, "unknown field 'd_modl'; did you mean 'd_model'"),
