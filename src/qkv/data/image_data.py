@@ -374,7 +374,7 @@ def _find_faults(pictures: Pictures, what: str, console: Console) -> dict[int, s
 def _state(path: Path) -> list[int]:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a name with a NUL in it
         return []
     return [found.st_size, found.st_mtime_ns]
 

@@ -269,6 +269,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         raise QkvError(f"{path} is damaged or cannot be read ({error}): fetch it again") from None
     # Two zero bytes, the type (8 is unsigned byte), the number of dimensions, then each as a big-endian integer.
     dimensions = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
+    dimensions = dimensions if len(content) >= 4 + 4 * dimensions else 0
     shape = tuple(np.frombuffer(content[: 4 + 4 * dimensions], ">u4", offset=4)) if dimensions else ()
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions) if dimensions else np.empty(0, np.uint8)
     if not dimensions or len(values) != int(np.prod(shape, dtype=np.int64)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -80,6 +81,10 @@ class Classifier:
         preprocessing = parse(Preprocessing, config["preprocessing"], f"{where}: preprocessing")
         if preprocessing.channels != model.config.channels:
             raise QkvError(f"{where}: preprocessing.channels is not model.channels; restore the file")
+        if preprocessing.size % model.config.cell:
+            raise QkvError(
+                f"{where}: preprocessing.size is no multiple of a patch ({model.config.cell}); restore the file"
+            )
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         model.to(device or accelerator or "cpu")
         return cls(model, [str(label) for label in labels], preprocessing, float(temperature))
@@ -127,7 +132,8 @@ class Classifier:
         self, images: Iterable[Picture], top_k: int = 5
     ) -> Iterator[tuple[Picture, list[Prediction] | QkvError]]:
         """Each picture with its classes, or with what is wrong with it, in order and as soon as its batch is done."""
-        for picture, logits in self.logits(images, lambda picture: open_picture(picture, self.preprocessing.channels)):
+        whole = (_loaded(picture) for picture in images)
+        for picture, logits in self.logits(whole, lambda picture: open_picture(picture, self.preprocessing.channels)):
             yield picture, logits if isinstance(logits, QkvError) else self._best(logits, top_k)
 
     def logits(
@@ -162,6 +168,14 @@ class Classifier:
             Prediction(self.labels[label], probability)
             for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
+
+
+def _loaded(picture: Picture) -> Picture:
+    """The picture, decoded if it is one of Pillow's that reads its file on first use, which threads must not share."""
+    if isinstance(picture, Image.Image):
+        with suppress(Exception):  # what is wrong with it, `open_picture` says
+            picture.load()
+    return picture
 
 
 def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[list[T], list[R]]]:

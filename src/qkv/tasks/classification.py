@@ -79,7 +79,6 @@ class _Validation:
 
     temperature: float
     confusion: Int[Tensor, "K K"]
-    metrics: Mapping[str, float]
 
 
 class ClassificationTask:
@@ -153,7 +152,7 @@ class ClassificationTask:
         if logits.shape[1] > 5:
             metrics["top_5_accuracy"] = 100 * top_k_accuracy(logits, labels, 5)
         confusion = confusion_matrix(logits.argmax(1), labels, logits.shape[1])
-        self._validation = _Validation(temperature, confusion, metrics)
+        self._validation = _Validation(temperature, confusion)
         return metrics
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -192,6 +191,8 @@ def _start_from(model: ViT, initial: Path, classes: tuple[str, ...]) -> str:
         What became of the head, for the user.
     """
     saved = read_config(initial)
+    if not isinstance(saved.get("labels"), list) or not isinstance(saved.get("model"), dict):
+        raise QkvError(f"{initial}: config.json lacks labels or model: it is no classifier's")
     known = {name: _comparable(value) for name, value in saved["model"].items()}
     sizes = {name: value for name, value in asdict(model.config).items() if "drop" not in name}
     for name, value in sizes.items():

@@ -1,5 +1,6 @@
 """The stream of batches that a process trains on, prepared while the ones before them train."""
 
+import signal
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -7,6 +8,7 @@ from typing import Any, Self
 
 from torch.utils.data import DataLoader, Dataset
 
+from qkv.errors import QkvError
 from qkv.tasks.task import Task
 from qkv.train.distributed import World
 
@@ -46,6 +48,8 @@ class Batches:
     def next(self) -> Any:
         """The next batch; `position` then stands behind this and the other processes' batches."""
         batch, self.position = next(self._stream)
+        if isinstance(batch, QkvError):
+            raise batch
         return batch
 
     def _deals(self) -> Iterator[Deal]:
@@ -77,6 +81,7 @@ class Batches:
             batch_size=None,  # a deal is a whole batch already
             num_workers=self._workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_outlive_signals,
             multiprocessing_context="fork",  # shares the data with this process instead of copying it
         )
 
@@ -89,7 +94,16 @@ class _Loader(Dataset[tuple[Any, Place]]):
 
     def __getitem__(self, deal: Deal) -> tuple[Any, Place]:
         mine, behind = deal
-        return self._task.batch(*mine), behind
+        try:
+            return self._task.batch(*mine), behind
+        except QkvError as error:
+            return error, behind  # raised in a process, its one line would come back inside a traceback
+
+
+def _outlive_signals(worker: int) -> None:
+    # Ctrl-C and SIGTERM often reach the whole group of processes; the trainer still needs batches to finish its step.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -11,7 +11,7 @@ from qkv.files import atomic_folder
 from qkv.model_directory import find_model, read_config
 from qkv.tasks.registry import TASKS
 from qkv.train.distributed import World
-from qkv.train.recipe import Recipe
+from qkv.train.recipe import RECIPE, Recipe
 from qkv.train.trainer import Trainer
 
 
@@ -25,7 +25,8 @@ def open_run(run: Path, recipe: Recipe, console: Console, world: World) -> Train
     """
     torch.manual_seed(recipe.seed)  # the new weights
     with world.leader_first():
-        initial = _keep(recipe.initial, recipe.system, run) if recipe.initial else None
+        begins = world.leads and not (run / RECIPE).exists()
+        initial = _keep(recipe.initial, recipe.system, run, begins) if recipe.initial else None
         task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, console, initial)
     return Trainer(task, recipe.training, run, recipe.seed, console, world)
 
@@ -42,10 +43,13 @@ def find_initial(name_or_folder: str, system: str) -> Path:
     return folder
 
 
-def _keep(initial: str, system: str, run: Path) -> Path:
-    """A copy of the initial model in the run, which then goes on even where the original has changed or gone."""
+def _keep(initial: str, system: str, run: Path, begins: bool) -> Path:
+    """A copy of the initial model in the run, which then goes on even where the original has changed or gone.
+
+    Made when the run begins, also over what an attempt that failed may have left.
+    """
     kept = run / "initial"
-    if not kept.exists():
+    if begins:
         folder = find_initial(initial, system)
         with atomic_folder(kept) as temporary:
             for file in folder.iterdir():
