@@ -110,3 +110,9 @@ def test_a_divided_folder_and_hidden_folders(tmp_path: Path) -> None:
     with pytest.raises(QkvError, match=r"divided already: train on one of .*train and .*val"):
         Pictures.open(PictureSource.of(tmp_path))
     assert len(Pictures.open(PictureSource.of(tmp_path / "train"))) == 2
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,image,label\na.png,b.png,0\n")
+    with pytest.raises(QkvError, match="several columns 'image'"):
+        Pictures.open(PictureSource(table=str(tmp_path / "t.csv")))

@@ -124,3 +124,11 @@ def test_grey_models_read_grey(tmp_path: Path) -> None:
     [picture] = pictures(1)
     assert classifier.classify(picture) == classifier.classify(picture.convert("L"))
     assert torch.isfinite(torch.tensor([p.probability for p in classifier.classify(picture)])).all()
+
+
+def test_a_test_set_needs_only_the_classes_that_occur(classifier: Classifier, tmp_path: Path) -> None:
+    pictures(1)[0].save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("image,label\na.png,0\n")
+    names = ["bee", "never seen"]
+    report = evaluate_classifier(classifier, Pictures.open(PictureSource(table=str(tmp_path / "t.csv"), classes=names)))
+    assert report.confusion.sum(1).tolist() == [0, 1, 0]

@@ -70,6 +70,8 @@ def _check_columns(path: Path, known: list[str], *columns: str) -> None:
     for column in columns:
         if column not in known:
             raise QkvError(f"{path} has no column {column!r}; {nearest(column, known)}")
+        if list(known).count(column) > 1:
+            raise QkvError(f"{path} has several columns {column!r}: rename all but one")
 
 
 def _told_names(schema: pa.Schema, label: str) -> list[str] | None:

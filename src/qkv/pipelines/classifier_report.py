@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -65,7 +66,8 @@ def evaluate_classifier(
     Raises:
         QkvError: a class of the test set is unknown to the model, or no picture can be read.
     """
-    known = _labels_of(pictures.classes, classifier.labels)
+    there = np.unique(pictures.labels).tolist()
+    known = dict(zip(there, _labels_of([pictures.classes[number] for number in there], classifier.labels)))
     rows, labels, unreadable = [], [], []
     channels = classifier.preprocessing.channels
     for done, (number, logits) in enumerate(
@@ -100,7 +102,7 @@ def _report(
 
 
 def _labels_of(classes: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """The model's number of each class of a test set."""
+    """The model's number of each class that occurs in a test set."""
     if all(name.isdecimal() and int(name) < len(labels) for name in classes) and not set(classes) <= set(labels):
         return [int(name) for name in classes]
     for name in classes:
