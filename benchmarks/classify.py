@@ -27,7 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from qkv.data.preprocessing import Preprocessing
 from qkv.models.vit import ViT, ViTConfig
+from qkv.pipelines.classifier import Classifier
 
 SIZE, CLASSES = 224, 1000
 SECONDS = 0.5  # that one turn lasts, at least
@@ -104,9 +106,15 @@ def contest(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
 def inference(sizes: Sizes, images: Tensor, console: Console) -> dict[str, Turn]:
     """One forward pass of each contestant that is there."""
     ours = sizes.ours().eval()
-    found: dict[str, Turn] = {"qkv": lambda: forward(ours, images)}
-    bfloat = sizes.ours().eval().bfloat16()
-    found["qkv bfloat16"] = lambda: forward(bfloat, images.bfloat16())
+    labels = [str(number) for number in range(CLASSES)]
+    half = (0.5, 0.5, 0.5)
+    classifier = Classifier(ours, labels, Preprocessing(size=SIZE, channels=3, mean=half, std=half))
+    bfloat = Classifier(sizes.ours().bfloat16(), labels, classifier.preprocessing)
+    found: dict[str, Turn] = {
+        "qkv": lambda: classifier.run(images),
+        "qkv bfloat16": lambda: bfloat.run(images.bfloat16()),
+        "qkv, the model alone": lambda: forward(ours, images),
+    }
     if (theirs := timm_model(sizes)) is not None:
         found["timm"] = lambda: forward(theirs, images)
         compiled = torch.compile(theirs)

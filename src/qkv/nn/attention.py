@@ -186,18 +186,19 @@ class MultiHeadAttention(nn.Module):
             cache: self-attention appends to the past it holds; cross-attention writes it once and reads it after.
             recorder: called with the attention weights [B, H, T, S].
         """
-        query = self._split(self.query(x if query_pos is None else x + query_pos))
-        if context is not None and cache is not None and cache.context.key is not None:
-            key, value = cache.context.read()
-        else:
-            source = x if context is None else context
-            key = self._split(self.key(source if key_pos is None else source + key_pos))
-            value = self._split(self.value(source))
-            if cache is not None and context is not None:
-                cache.context.write(key, value, 0)
-            elif cache is not None:
+        if context is None:
+            query, key, value = self.project(x, query_pos, key_pos)
+            if cache is not None:
                 cache.past.write(key, value, cache.length)
                 key, value = cache.past.read(cache.length + x.shape[1])
+        else:
+            query = self._split(self.query(_plus(x, query_pos)))
+            if cache is not None and cache.context.key is not None:
+                key, value = cache.context.read()
+            else:
+                key, value = self._split(self.key(_plus(context, key_pos))), self._split(self.value(context))
+                if cache is not None:
+                    cache.context.write(key, value, 0)
         if is_causal and (mask is not None or key.shape[2] != x.shape[1]):
             # SDPA takes no mask beside is_causal, and aligns it to the first key: a past puts the queries last.
             if x.shape[1] > 1:
@@ -208,5 +209,16 @@ class MultiHeadAttention(nn.Module):
         heads = attend(query, key, value, mask, is_causal=is_causal, dropout=dropout, recorder=recorder)
         return self.output(heads.transpose(1, 2).flatten(2))
 
+    def project(
+        self, x: Float[Tensor, "B T D"], query_pos: Tensor | None = None, key_pos: Tensor | None = None
+    ) -> tuple[Float[Tensor, "B H T K"], Float[Tensor, "B H T K"], Float[Tensor, "B H T V"]]:
+        """Queries, keys and values of self-attention, split into heads."""
+        query, key = self.query(_plus(x, query_pos)), self.key(_plus(x, key_pos))
+        return self._split(query), self._split(key), self._split(self.value(x))
+
     def _split(self, x: Float[Tensor, "B T HK"]) -> Float[Tensor, "B H T K"]:
         return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+
+
+def _plus(x: Float[Tensor, "B T D"], position: Float[Tensor, "... T D"] | None) -> Float[Tensor, "B T D"]:
+    return x if position is None else x + position

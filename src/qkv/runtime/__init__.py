@@ -1,0 +1,5 @@
+"""Where a model runs: the same numbers as in training, with less work."""
+
+from qkv.runtime.fused import fused
+
+__all__ = ["fused"]
