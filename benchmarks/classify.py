@@ -9,6 +9,7 @@ Hugging Face.
 """
 
 import argparse
+import functools
 import importlib.util
 import json
 import os
@@ -34,6 +35,12 @@ from qkv.pipelines.classifier import Classifier
 SIZE, CLASSES = 224, 1000
 SECONDS = 0.5  # that one turn lasts, at least
 PACKAGES = ("qkv", "torch", "timm", "transformers", "onnxruntime", "openvino")
+
+TORCHVISION_OPERATORS = (
+    *("roi_align", "_roi_align_backward", "ps_roi_align", "_ps_roi_align_backward", "roi_pool", "_roi_pool_backward"),
+    *("ps_roi_pool", "_ps_roi_pool_backward", "deform_conv2d", "_deform_conv2d_backward", "nms", "qnms", "qroi_align"),
+)
+LIBRARIES: list[torch.library.Library] = []  # what they declare goes when they go
 
 Turn = Callable[[], object]
 
@@ -157,11 +164,22 @@ def forward(model: Callable[[Tensor], object], images: Tensor) -> object:
 
 def timm_model(sizes: Sizes) -> nn.Module | None:
     """Timm's model of these sizes, if timm can be imported."""
+    if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not None:
+        declare_torchvision_operators()
     try:
         import timm
     except Exception:  # timm needs torchvision, which fails in its own ways beside a PyTorch it was not built for
         return None
     return timm.create_model(sizes.name, num_classes=CLASSES).eval()
+
+
+@functools.cache
+def declare_torchvision_operators() -> None:
+    """Let torchvision be imported where its compiled operators do not load; timm's Vision Transformers use none."""
+    library = torch.library.Library("torchvision", "DEF")
+    for name in TORCHVISION_OPERATORS:
+        library.define(f"{name}(Tensor x) -> Tensor")
+    LIBRARIES.append(library)
 
 
 def hugging_face_model(sizes: Sizes) -> nn.Module | None:

@@ -6,7 +6,15 @@ import torch
 
 from qkv import model_directory
 from qkv.errors import QkvError
-from qkv.model_directory import bundled_models, find_model, local_model, read_config, read_weights, save_model
+from qkv.model_directory import (
+    average_models,
+    bundled_models,
+    find_model,
+    local_model,
+    read_config,
+    read_weights,
+    save_model,
+)
 
 
 @pytest.fixture
@@ -116,3 +124,49 @@ def test_bundled_models_have_a_config():
 def test_all_files_are_as_readable_as_the_folder_owner_wants(tmp_path: Path) -> None:
     save_model(tmp_path / "m", system="s", config={}, weights={"a": torch.zeros(1)}, files={"README.md": b"x"})
     assert len({path.stat().st_mode for path in (tmp_path / "m").iterdir()}) == 1
+
+
+CONFIG_OF_ALIKE = {"model": {"d_model": 4}}
+
+
+def make_alike(folder: Path, value: float, **config) -> Path:
+    stored = {"a": torch.full((2, 3), value, dtype=torch.float16)}
+    config = {"model": {"d_model": 4, "dropout": value / 10}, **config}
+    save_model(
+        folder, system="translator", config=config, weights=stored, files={"x.model": b"x", "README.md": b"card"}
+    )
+    return folder
+
+
+def test_average_of_models(tmp_path):
+    folders = [make_alike(tmp_path / str(value), value) for value in (1.0, 2.0, 6.0)]
+    average_models(folders, tmp_path / "equal")
+    average_models(folders[:2], tmp_path / "weighted", [1, 3])
+    assert torch.equal(read_weights(tmp_path / "equal")["a"], torch.full((2, 3), 3.0))
+    assert torch.equal(read_weights(tmp_path / "weighted")["a"], torch.full((2, 3), 1.75))
+    assert read_config(tmp_path / "weighted") == read_config(folders[0])
+    assert (tmp_path / "weighted" / "x.model").read_bytes() == b"x"
+    assert "1.0: 25%" in (tmp_path / "weighted" / "README.md").read_text()
+    size = (tmp_path / "weighted" / "model.safetensors").stat().st_size
+    assert size == (folders[0] / "model.safetensors").stat().st_size  # stored in the precision that they had
+
+
+def test_models_that_do_not_fit_are_not_averaged(tmp_path):
+    first, out = make_alike(tmp_path / "first", 1.0), tmp_path / "out"
+    wider = make_alike(tmp_path / "wider", 1.0, model={"d_model": 8})
+    with pytest.raises(QkvError, match=r"wider and .*first cannot be averaged: model differs in their config.json"):
+        average_models([first, wider], out)
+    other = make_alike(tmp_path / "other", 1.0)
+    (other / "x.model").write_bytes(b"y")
+    with pytest.raises(QkvError, match=r"x\.model differs"):
+        average_models([first, other], out)
+    save_model(tmp_path / "short", system="translator", config=CONFIG_OF_ALIKE, weights={}, files={"x.model": b"x"})
+    with pytest.raises(QkvError, match="different names or sizes"):
+        average_models([first, tmp_path / "short"], out)
+    with pytest.raises(QkvError, match="two or more models"):
+        average_models([first], out)
+    with pytest.raises(QkvError, match="a positive share of each"):
+        average_models([first, first], out, [1, 0])
+    with pytest.raises(QkvError, match=r"other is there already"):
+        average_models([first, first], other)
+    assert not out.exists()

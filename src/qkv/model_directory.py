@@ -6,10 +6,11 @@ It holds everything that is needed to use a model with raw text or a raw image; 
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,7 +19,7 @@ from qkv.errors import QkvError
 from qkv.files import atomic_folder
 
 FORMAT = 1
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 # What may be fetched from a model hub: data that is parsed, never code and never pickles.
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -83,6 +84,59 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise QkvError(f"{path} cannot be read ({_one_line(error)}); copy or train the model again") from None
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+
+
+def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
+    """Write the model whose weights are the mean of the models' (model soups, Wortsman et al. 2022).
+
+    It makes sense for models that were trained on from the same one. Everything but the weights is the first model's.
+
+    Args:
+        folders: model directories of one system, with the same sizes, tokenizer and labels; two or more.
+        out: the directory to write; must not be there yet.
+        shares: how much of each; equal if not given. They are divided by their sum.
+
+    Raises:
+        QkvError: the models do not fit together, or a share is not positive.
+    """
+    shares = [1.0] * len(folders) if shares is None else shares
+    if len(folders) < 2 or len(shares) != len(folders) or min(shares) <= 0:
+        raise QkvError(f"give two or more models, and a positive share of each: not {len(folders)} and {list(shares)}")
+    if out.exists():
+        raise QkvError(f"{out} is there already: choose another folder")
+    first, config = folders[0], read_config(folders[0])
+    weights = read_weights(first)
+    for other in folders[1:]:
+        _check_alike(first, other)
+    total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
+    for folder, share in zip(folders, shares, strict=True):
+        for name, weight in read_weights(folder).items():
+            total[name] += weight * (share / sum(shares))
+    stored = load_file(first / WEIGHTS)
+    mean = {name: weight.to(stored[name].dtype) for name, weight in total.items()}
+    parts = "\n".join(f"- {folder}: {share / sum(shares):.0%}" for folder, share in zip(folders, shares, strict=True))
+    files = {path.name: path.read_bytes() for path in first.iterdir() if path.name not in (CONFIG, WEIGHTS)}
+    card = f"# Mean of the weights of {len(folders)} models\n\n{parts}\n\nThe card of the first of them:\n\n"
+    files[CARD] = card.encode() + files.get(CARD, b"none\n")
+    config = {name: value for name, value in config.items() if name not in ("format", "system")}
+    save_model(out, system=read_config(first)["system"], config=config, weights=mean, files=files)
+
+
+def _check_alike(first: Path, other: Path) -> None:
+    """Refuse models that differ in more than weights, rates of dropout, calibration and what is written about them."""
+    ours, theirs = ({**read_config(folder), "temperature": None} for folder in (first, other))
+    for config in (ours, theirs):
+        if isinstance(config.get("model"), dict):
+            config["model"] = {name: size for name, size in config["model"].items() if "drop" not in name}
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            raise QkvError(f"{other} and {first} cannot be averaged: {name} differs in their {CONFIG}")
+    for path in sorted(first.glob("*.model")):
+        if not (other / path.name).is_file() or (other / path.name).read_bytes() != path.read_bytes():
+            raise QkvError(f"{other} and {first} cannot be averaged: {path.name} differs")
+    sizes = [{name: weight.shape for name, weight in read_weights(folder).items()} for folder in (first, other)]
+    if sizes[0] != sizes[1]:
+        raise QkvError(f"{other} and {first} cannot be averaged: their weights have different names or sizes")
 
 
 def bundled_models() -> dict[str, Path]:

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from qkv.cli.average import average
 from qkv.cli.classify import classify
 from qkv.cli.evaluate import evaluate
 from qkv.cli.explain import explain
@@ -21,6 +22,7 @@ VERBS = {
     "train": train,
     "eval": evaluate,
     "explain": explain,
+    "average": average,
     "import": import_model,
     "export": export,
     "models": models,

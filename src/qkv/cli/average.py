@@ -1,0 +1,20 @@
+"""`qkv average`: one model whose weights are the mean of several."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def average(
+    models: Annotated[list[str], typer.Argument(help="Bundled models, model folders or runs.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.", show_default=False)],
+    share: Annotated[
+        list[float] | None, typer.Option(help="How much of each model, in their order; equal unless given.")
+    ] = None,
+) -> None:
+    """Average the weights of models that were trained on from the same one: often better than each of them."""
+    from qkv.model_directory import average_models, find_model
+
+    average_models([find_model(model) for model in models], out, share)
+    print(f"saved: {out}")
