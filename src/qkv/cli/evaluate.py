@@ -38,18 +38,16 @@ def evaluate(
     Translators: BLEU, chrF and TER, with signatures and 95 % confidence intervals. Classifiers: accuracy, calibration,
     and precision, recall and F1 of each class.
     """
-    from qkv.cli.system import system_of
+    from qkv.cli.system import refuse_options, system_of
 
     for_translators = {"--src": src, "--ref": ref, "--from": from_, "--to": to, "--beam-size": beam_size}
-    if system_of(model) == "vit":
-        if unfit := [name for name, value in for_translators.items() if value is not None]:
-            raise QkvError(f"{unfit[0]} is for translators, and {model} is a classifier: leave it out")
+    if (system := system_of(model)) == "vit":
+        refuse_options(model, system, "translators", for_translators)
         if data is None:
             raise QkvError(f"{model} is a classifier: give its test set, such as a folder of class folders")
         _evaluate_classifier(model, data, confusion, as_json)
         return
-    if data is not None or confusion is not None:
-        raise QkvError(f"{data or '--confusion'} is for classifiers, and {model} is a translator: leave it out")
+    refuse_options(model, system, "classifiers", {str(data): data, "--confusion": confusion})
     if src is None or ref is None or from_ is None or to is None:
         missing = [name for name in ("--src", "--ref", "--from", "--to") if for_translators[name] is None]
         raise QkvError(f"{model} is a translator: to measure it, {' and '.join(missing)} must be given too")

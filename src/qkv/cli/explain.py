@@ -39,12 +39,11 @@ def explain(
     json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All weights as data.")] = None,
 ) -> None:
     """Draw where a model looked: while it translated a sentence, or on a picture that it classified."""
-    from qkv.cli.system import system_of
+    from qkv.cli.system import refuse_options, system_of
 
-    if system_of(model) == "vit":
+    if (system := system_of(model)) == "vit":
         given = {"--to": to, "--from": from_, "--head": head, "--pieces": pieces or None}
-        if unfit := [name for name, value in given.items() if value is not None]:
-            raise QkvError(f"{unfit[0]} is for translators, and {model} is a classifier: leave it out")
+        refuse_options(model, system, "translators", given)
         _explain_picture(model, Path(what), out, layer, json_)
     elif to is None:
         raise QkvError(f"{model} is a translator: say which language to translate into with --to")

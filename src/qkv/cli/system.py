@@ -1,7 +1,10 @@
 """Which system a model is of, for the verbs that are there for several or for one of them."""
 
+from collections.abc import Mapping
+
 from qkv.errors import QkvError
 
+_NAMES = {"translator": "translator", "vit": "classifier"}
 _VERBS = {"translator": "translate", "vit": "classify"}
 
 
@@ -24,3 +27,20 @@ def check_system(model: str, system: str, verb: str) -> None:
     """
     if (found := system_of(model)) != system:
         raise QkvError(f"{model} is a {found}, which cannot {verb}: use `qkv {_VERBS.get(found, 'models')}`")
+
+
+def refuse_options(model: str, system: str, whose: str, options: Mapping[str, object]) -> None:
+    """Refuse what was asked for beside a model that has no use for it.
+
+    Args:
+        model: as the user named it.
+        system: what it is.
+        whose: for which systems the options are, in the plural.
+        options: by name; None is not given.
+
+    Raises:
+        QkvError: one of them was given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise QkvError(f"{name} is for {whose}, and {model} is a {_NAMES[system]}: leave it out")
