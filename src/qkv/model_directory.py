@@ -15,11 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qkv.errors import QkvError
+from qkv.errors import QkvError, one_line
 from qkv.files import atomic_folder
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+_OF_DATA = ("temperature", "max_source_tokens")  # found on the training or validation data, not chosen
 # What may be fetched from a model hub: data that is parsed, never code and never pickles.
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -60,7 +61,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise QkvError(f"{folder} is not a model directory: it has no {CONFIG}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise QkvError(f"{path} cannot be read ({_one_line(error)}); copy or train the model again") from None
+        raise QkvError(f"{path} cannot be read ({one_line(error)}); copy or train the model again") from None
     if not isinstance(config, dict) or "format" not in config or not isinstance(config.get("system"), str):
         raise QkvError(f'{path} is not of a qkv model: it lacks the fields "format" and "system"')
     if config["format"] != FORMAT:
@@ -82,7 +83,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise QkvError(f"{folder} has no {WEIGHTS}") from None
     except (OSError, SafetensorError) as error:
-        raise QkvError(f"{path} cannot be read ({_one_line(error)}); copy or train the model again") from None
+        raise QkvError(f"{path} cannot be read ({one_line(error)}); copy or train the model again") from None
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
 
 
@@ -124,19 +125,24 @@ def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] |
 
 def _check_alike(first: Path, other: Path) -> None:
     """Refuse models that differ in more than weights, rates of dropout, calibration and what is written about them."""
-    ours, theirs = ({**read_config(folder), "temperature": None} for folder in (first, other))
-    for config in (ours, theirs):
-        if isinstance(config.get("model"), dict):
-            config["model"] = {name: size for name, size in config["model"].items() if "drop" not in name}
-    for name in sorted(ours.keys() | theirs.keys()):
-        if ours.get(name) != theirs.get(name):
-            raise QkvError(f"{other} and {first} cannot be averaged: {name} differs in their {CONFIG}")
+    ours, theirs = (_flat(read_config(folder)) for folder in (first, other))
+    for name in sorted(ours.keys() & theirs.keys()):  # a field that one lacks is newer than it is
+        if ours[name] != theirs[name] and "drop" not in name and name not in _OF_DATA:
+            values = f"{name} is {theirs[name]!r} in one, {ours[name]!r} in the other"
+            raise QkvError(f"{other} and {first} cannot be averaged: {values}")
     for path in sorted(first.glob("*.model")):
         if not (other / path.name).is_file() or (other / path.name).read_bytes() != path.read_bytes():
             raise QkvError(f"{other} and {first} cannot be averaged: {path.name} differs")
     sizes = [{name: weight.shape for name, weight in read_weights(folder).items()} for folder in (first, other)]
     if sizes[0] != sizes[1]:
         raise QkvError(f"{other} and {first} cannot be averaged: their weights have different names or sizes")
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration, those of its sections as `section.field`."""
+    sections = {name: value for name, value in config.items() if isinstance(value, dict)}
+    flat = {name: value for name, value in config.items() if name not in sections}
+    return flat | {f"{section}.{name}": value for section in sections for name, value in sections[section].items()}
 
 
 def bundled_models() -> dict[str, Path]:
@@ -154,13 +160,11 @@ def find_model(name_or_folder: str | Path) -> Path:
     if (folder := local_model(name_or_folder)) is not None:
         return folder
     name = str(name_or_folder)
-    parent = Path(name).parent
     if _is_dir(Path(name)):
         raise QkvError(
             f"{name} holds no model: neither {CONFIG} nor model/{CONFIG} is in it; has training saved one yet?"
         )
-    # A typing error in `runs/one` must not go out to the network when `runs` is a folder here.
-    if _HUB_NAME.fullmatch(name) and not isinstance(name_or_folder, Path) and not _is_dir(parent):
+    if is_hub_name(name) and not isinstance(name_or_folder, Path):
         return _from_hub(name)
     bundled = bundled_models()
     nearest = difflib.get_close_matches(name, bundled, n=1, cutoff=0.5)
@@ -185,23 +189,37 @@ def _is_dir(path: Path) -> bool:
         return False
 
 
-def _from_hub(name: str) -> Path:
+def is_hub_name(name: str) -> bool:
+    """Whether a name may be one on the hub ("owner/name")."""
+    # A typing error in `runs/one` must not go out to the network when `runs` is a folder here.
+    return bool(_HUB_NAME.fullmatch(name)) and not _is_dir(Path(name).parent)
+
+
+def fetch(name: str, files: Sequence[str]) -> Path:
+    """Files of a repository on the Hugging Face Hub, in a folder here.
+
+    Args:
+        name: "owner/name".
+        files: their names, or patterns of such; no other file is fetched.
+
+    Raises:
+        QkvError: there is no such repository, or the hub cannot be reached.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except (RepositoryNotFoundError, HFValidationError):
         raise QkvError(f"there is no model {name!r}: not a folder here, and not on the Hugging Face Hub") from None
     except Exception as error:  # connection, proxy, quota, disk: many types, one meaning for the user
         raise QkvError(
-            f"there is no folder {name!r}, and the Hugging Face Hub cannot be reached for it ({_one_line(error)})"
+            f"there is no folder {name!r}, and the Hugging Face Hub cannot be reached for it ({one_line(error)})"
         ) from None
+
+
+def _from_hub(name: str) -> Path:
+    folder = fetch(name, HUB_FILES)
     if not (folder / CONFIG).is_file():
         raise QkvError(f"{name} on the Hugging Face Hub is not a qkv model: it has no {CONFIG}")
     return folder
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,5 +1,9 @@
 """Tokenizer and codec: round trips, tags, byte fallback, reproducible sampling, honest errors."""
 
+import math
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +52,43 @@ def test_sampling_is_a_function_of_the_seed(tokenizer: Tokenizer) -> None:
     assert first == again
     assert first != other
     assert tokenizer.decode(first) == LINES
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sampling_is_the_same_in_every_process(kind: Literal["bpe", "unigram"], tmp_path: Path) -> None:
+    tokenizer = Tokenizer.train(LINES, TokenizerConfig(kind=kind, vocabulary=298))
+    (tmp_path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
+    program = (
+        "from pathlib import Path; from qkv.data import Tokenizer; import sys;"
+        "print(Tokenizer.load(Path(sys.argv[1])).encode_sampled(sys.argv[2:], alpha=0.3, seed=7))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "tokenizer.model"), *LINES]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == str(tokenizer.encode_sampled(LINES, alpha=0.3, seed=7))
+
+
+def test_bpe_without_dropped_merges_is_what_sentencepiece_makes() -> None:
+    tokenizer = Tokenizer.train(LINES, TokenizerConfig(vocabulary=298))
+    assert tokenizer.encode_sampled(LINES + HOSTILE, alpha=0.0, seed=1) == tokenizer.encode(LINES + HOSTILE)
+
+
+def test_bpe_with_all_merges_dropped_is_characters() -> None:
+    tokenizer = Tokenizer.train(LINES, TokenizerConfig(vocabulary=298))
+    [ids] = tokenizer.encode_sampled(["A man rides."], alpha=1.0, seed=1)
+    assert tokenizer.pieces(ids) == list("▁A▁man▁rides.")
+
+
+def test_unigram_segmentations_come_as_often_as_their_probabilities_say() -> None:
+    tokenizer = Tokenizer.train(
+        [*LINES, "now, is no snow in a no man?"], TokenizerConfig(kind="unigram", vocabulary=300)
+    )
+    best = tokenizer._processor.nbest_encode_as_proto("in the snow", nbest_size=64).nbests
+    weights = [math.exp(0.5 * candidate.score) for candidate in best]
+    drawn = Counter(tuple(tokenizer.encode_sampled(["in the snow"], alpha=0.5, seed=seed)[0]) for seed in range(4000))
+    assert len(best) > 2
+    for candidate, weight in zip(best, weights, strict=True):
+        share = drawn[tuple(piece.id for piece in candidate.pieces)] / 4000
+        assert share == pytest.approx(weight / sum(weights), abs=0.04)  # 5 standard deviations
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])

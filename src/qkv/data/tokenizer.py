@@ -2,17 +2,19 @@
 
 import io
 import logging
+import random
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import sentencepiece
 
+from qkv.data.subword_sampling import SubwordSampler
 from qkv.errors import QkvError
 
 PAD, UNK, BEGIN, END = 0, 1, 2, 3
@@ -23,8 +25,6 @@ _TOO_SMALL = re.compile(r"required_chars\. \d+ vs (\d+)")
 _LEAST_COVERAGE = 0.98  # SentencePiece takes no less
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_TRAINING_CHARACTERS = 2000
-# The seed of SentencePiece's generators is one for the whole process; each thread's generator reads it at first use.
-_SEED_LOCK = threading.Lock()
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +123,10 @@ class Tokenizer:
         except RuntimeError as error:
             raise QkvError(f"{path} is not a SentencePiece model: restore the file or train the model again") from error
 
+    @cached_property
+    def _sampler(self) -> SubwordSampler:
+        return SubwordSampler(self._processor)
+
     def to_bytes(self) -> bytes:
         """The SentencePiece model file."""
         return self._proto
@@ -147,20 +151,8 @@ class Tokenizer:
 
     def encode_sampled(self, texts: Sequence[str], *, alpha: float, seed: int) -> list[list[int]]:
         """Token ids of a random segmentation of each text: subword regularisation, the same for the same seed."""
-        encoded: list[list[int]] = []
-
-        def encode() -> None:
-            for text in texts:
-                ids = self._processor.encode(without_surrogates(text), enable_sampling=True, nbest_size=-1, alpha=alpha)
-                encoded.append(ids)
-
-        # A generator cannot be seeded again once its thread has used it, hence a new thread each time.
-        with _SEED_LOCK:
-            sentencepiece.set_random_generator_seed(seed % 2**32)
-            thread = threading.Thread(target=encode)
-            thread.start()
-            thread.join()
-        return encoded
+        draw = random.Random(seed)
+        return [self._sampler.sample(without_surrogates(text), alpha, draw) for text in texts]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each sequence; PAD, BEGIN, END and tags leave no trace."""
