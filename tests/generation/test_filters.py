@@ -124,6 +124,29 @@ def test_contradictions_are_refused_before_the_first_token(filters, words: str):
     assert "\n" not in str(error.value)
 
 
+def test_a_minimum_length_needs_an_end_token():
+    with pytest.raises(QkvError, match="this model has none"):
+        generate(
+            Tree(vocabulary=6).decode,
+            TreeState((0,)),
+            torch.tensor([[2]]),
+            Greedy(),
+            end_id=6,
+            max_length=5,
+            filters=[MinLength(2)],
+        )
+
+
+def test_without_an_end_token_everything_is_as_long_as_allowed():
+    tree = Tree(vocabulary=6, seed=1)
+    for strategy in STRATEGIES:
+        prompts = torch.tensor([[2]] * 2)
+        found = generate(tree.decode, TreeState((0, 1)), prompts, strategy, end_id=6, max_length=[3, 5])
+        for hypotheses, length in zip(found, (3, 5), strict=True):
+            assert len(hypotheses) == strategy.samples * strategy.n_best
+            assert all(len(h.tokens) == length for h in hypotheses)
+
+
 def test_a_repeated_sequence_has_a_length():
     with pytest.raises(QkvError, match="n = 0"):
         NoRepeatNgram(0)

@@ -161,6 +161,21 @@ def test_without_positions_an_encoder_does_not_know_the_order():
     torch.testing.assert_close(moved, known[:, order], atol=1e-5, rtol=1e-5)
 
 
+def test_each_block_may_have_a_mask_of_its_own():
+    masks = [causal_mask(T, T), None, torch.eye(T, dtype=torch.bool)]
+    model = Transformer(make_config())
+    randomise(model)
+    x = torch.randn(B, T, D)
+    expected = x
+    for block, mask in zip(model.blocks, masks, strict=True):
+        layer = nn.TransformerEncoderLayer(**layer_options(model.config))
+        copy_block(block, layer)
+        expected = layer(expected, src_mask=None if mask is None else ~mask)
+    torch.testing.assert_close(model(x, mask=masks), model.norm(expected), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="shorter"):
+        model(x, mask=masks[:2])
+
+
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_gradients_reach_every_parameter(norm: str):
     model = Transformer(make_config(norm=norm, d_key=5, d_value=3), cross=True)

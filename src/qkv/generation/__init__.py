@@ -2,6 +2,7 @@
 
 from qkv.generation.filters import BannedTokens, Filter, ForcedPrefix, MinLength, NoRepeatNgram
 from qkv.generation.generate import Decode, DecoderState, generate, stream
+from qkv.generation.guidance import Guided, GuidedState
 from qkv.generation.hypotheses import Hypothesis, Live
 from qkv.generation.strategies import Beam, Greedy, Sampling, Strategy
 
@@ -13,6 +14,8 @@ __all__ = [
     "Filter",
     "ForcedPrefix",
     "Greedy",
+    "Guided",
+    "GuidedState",
     "Hypothesis",
     "Live",
     "MinLength",

@@ -67,7 +67,9 @@ class MinLength:
         return torch.where(short[:, None], _forbid(log_probs, live.end_id), log_probs)
 
     def check(self, request: Request) -> None:
-        """The end token must fit behind n tokens."""
+        """There must be an end token, and it must fit behind n tokens."""
+        if not 0 <= request.end_id < request.vocabulary:
+            raise QkvError("a minimum length holds back the end token, but this model has none; drop the minimum")
         if not isinstance(self.n, int) and len(self.n) != len(request.limits):
             raise QkvError(f"{len(self.n)} minimum lengths for {len(request.limits)} rows; give one, or one for each")
         wanted = [self.n] * len(request.limits) if isinstance(self.n, int) else self.n

@@ -46,7 +46,7 @@ def generate(
         state: what `model.start` returned for these B rows. It is used up. Room for P + max_length tokens is enough.
         prompt: the first P tokens of each row, at least one; they are read in one step.
         strategy: how tokens are chosen.
-        end_id: the token that finishes a hypothesis.
+        end_id: the token that finishes a hypothesis; one beyond the vocabulary where all are `max_length` long.
         max_length: most tokens to generate, the end token included, for all rows or for each. Beam search with a
             positive length penalty must look that far ahead before it may stop: a tight limit makes it quick.
         filters: what may not be generated.

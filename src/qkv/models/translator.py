@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from qkv.models.weights import initialise
 from qkv.nn import KVCache, Recorder, Transformer, TransformerConfig, make_positions, padding_mask
 from qkv.nn.position import PositionKind
 
@@ -93,15 +94,7 @@ class TranslatorModel(nn.Module):
             else nn.Embedding(target_vocabulary or vocabulary, config.d_model)
         )
         self.output_bias = nn.Parameter(torch.zeros(target_vocabulary or vocabulary))
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+        initialise(self)
 
     def forward(
         self,

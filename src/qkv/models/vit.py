@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qkv.models.weights import initialise
 from qkv.nn import Recorder, Transformer, TransformerConfig, grid_sinusoids, resample_grid
 from qkv.nn.transformer import Activation
 
@@ -89,17 +90,7 @@ class ViT(nn.Module):
         self.encoder = Transformer(config)
         self.pool = nn.Linear(config.d_model, 1) if config.pool == "sequence" else None
         self.head = nn.Linear(config.d_model, n_classes)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialise(self)
         for table in (self.class_token, self.positions):
             if table is not None:
                 nn.init.trunc_normal_(table, std=0.02)

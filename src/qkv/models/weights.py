@@ -1,4 +1,4 @@
-"""A model's weights as a plain dictionary: what checkpoints and model directories store."""
+"""A model's weights: how they begin, and as a plain dictionary, which checkpoints and model directories store."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,23 @@ import torch
 from torch import Tensor, nn
 
 from qkv.errors import QkvError
+
+
+def initialise(model: nn.Module) -> None:
+    """Draw the weights of all linear layers, convolutions and embeddings; biases are zero.
+
+    Linear layers: Glorot & Bengio 2010, equation 16. Convolutions: He et al. 2015, equation 10. Embeddings: normal,
+    such that a vector's expected length is 1.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+        if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def get_weights(model: nn.Module) -> dict[str, Tensor]:

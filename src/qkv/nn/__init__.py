@@ -1,7 +1,7 @@
 """The Transformer itself (Vaswani et al. 2017): attention, masks, positions, blocks. Knows no tokens and no files."""
 
 from qkv.nn.attention import KVCache, LayerCache, MultiHeadAttention, Recorder, attend
-from qkv.nn.mask import causal_mask, padding_mask
+from qkv.nn.mask import causal_mask, padding_mask, sparse_mask
 from qkv.nn.position import (
     LearnedPositions,
     SinusoidalPositions,
@@ -30,4 +30,5 @@ __all__ = [
     "padding_mask",
     "resample_grid",
     "sinusoids",
+    "sparse_mask",
 ]

@@ -1,6 +1,6 @@
 """The Transformer's stack (Vaswani et al. 2017, figure 1 and section 3.1): one class for encoder and decoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -172,7 +172,7 @@ class Transformer(nn.Module):
         *,
         query_pos: Float[Tensor, "... T D"] | None = None,
         key_pos: Float[Tensor, "... S D"] | None = None,
-        mask: Bool[Tensor, "... #T T2"] | None = None,
+        mask: Bool[Tensor, "... #T T2"] | Sequence[Bool[Tensor, "... #T T2"] | None] | None = None,
         context_mask: Bool[Tensor, "... #T S"] | None = None,
         is_causal: bool = False,
         cache: KVCache | None = None,
@@ -185,19 +185,20 @@ class Transformer(nn.Module):
             context: the last encoder layer's output, read by every block.
             query_pos: added to queries (and self-attention's keys) in every block; never to values.
             key_pos: added to the context's keys in every block.
-            mask: for self-attention, True = may attend.
+            mask: for self-attention, True = may attend; for all blocks, or one for each.
             context_mask: for cross-attention.
             is_causal: no position sees a later one.
             cache: holds earlier positions; the caller advances it.
             recorder: called with (layer, "self" or "cross", weights [B, H, T, S]) for every attention.
         """
-        for layer, block in enumerate(self.blocks):
+        masks = mask if isinstance(mask, Sequence) else [mask] * len(self.blocks)
+        for layer, (block, layer_mask) in enumerate(zip(self.blocks, masks, strict=True)):
             x = block(
                 x,
                 context,
                 query_pos=query_pos,
                 key_pos=key_pos,
-                mask=mask,
+                mask=layer_mask,
                 context_mask=context_mask,
                 is_causal=is_causal,
                 cache=None if cache is None else cache.layers[layer],
