@@ -38,7 +38,7 @@ def evaluate(
     Translators: BLEU, chrF and TER, with signatures and 95 % confidence intervals. Classifiers: accuracy, calibration,
     and precision, recall and F1 of each class.
     """
-    from qkv.cli.system import refuse_options, system_of
+    from qkv.cli.system import check_system, refuse_options, system_of
 
     for_translators = {"--src": src, "--ref": ref, "--from": from_, "--to": to, "--beam-size": beam_size}
     if (system := system_of(model)) == "vit":
@@ -47,6 +47,7 @@ def evaluate(
             raise QkvError(f"{model} is a classifier: give its test set, such as a folder of class folders")
         _evaluate_classifier(model, data, confusion, as_json)
         return
+    check_system(model, "translator", "be measured")
     refuse_options(model, system, "classifiers", {str(data): data, "--confusion": confusion})
     if src is None or ref is None or from_ is None or to is None:
         missing = [name for name in ("--src", "--ref", "--from", "--to") if for_translators[name] is None]

@@ -39,16 +39,17 @@ def explain(
     json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All weights as data.")] = None,
 ) -> None:
     """Draw where a model looked: while it translated a sentence, or on a picture that it classified."""
-    from qkv.cli.system import refuse_options, system_of
+    from qkv.cli.system import check_system, refuse_options, system_of
 
     if (system := system_of(model)) == "vit":
         given = {"--to": to, "--from": from_, "--head": head, "--pieces": pieces or None}
         refuse_options(model, system, "translators", given)
         _explain_picture(model, Path(what), out, layer, json_)
-    elif to is None:
+        return
+    check_system(model, "translator", "be explained")
+    if to is None:
         raise QkvError(f"{model} is a translator: say which language to translate into with --to")
-    else:
-        _explain_sentence(model, what, to, out, from_, layer, head, pieces, json_)
+    _explain_sentence(model, what, to, out, from_, layer, head, pieces, json_)
 
 
 def _explain_picture(model: str, picture: Path, out: Path, layer: int | None, json_: Path | None) -> None:

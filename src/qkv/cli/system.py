@@ -43,4 +43,4 @@ def refuse_options(model: str, system: str, whose: str, options: Mapping[str, ob
     """
     for name, value in options.items():
         if value is not None:
-            raise QkvError(f"{name} is for {whose}, and {model} is a {_NAMES[system]}: leave it out")
+            raise QkvError(f"{name} is for {whose}, and {model} is a {_NAMES.get(system, system)}: leave it out")

@@ -8,6 +8,7 @@ from qkv.metrics.classification import ClassScore
 
 if TYPE_CHECKING:
     from qkv.tasks.classification import ClassificationConfig
+    from qkv.tasks.image_codes import ImageCodesConfig
     from qkv.tasks.translation import TranslationConfig
 
 
@@ -66,4 +67,27 @@ A Vision Transformer (Dosovitskiy et al. 2020) trained with qkv.
 {classes}
 
 ![What each class is taken for](confusion.png)
+"""
+
+
+def codes_card(config: "ImageCodesConfig", facts: Mapping[str, Any], parameters: int, pictures: int) -> str:
+    """What is known of a freshly trained discrete VAE, in Markdown; licence and limits are for its owner to add."""
+    model = config.model
+    sources = [source.path for source in config.data.train]
+    metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in facts["validation"].items())
+    return f"""# Codes of pictures
+
+A discrete VAE (Ramesh et al. 2021, section 2.1) trained with qkv.
+
+- {model.image_size} x {model.image_size} pixels become {model.grid} x {model.grid} codes of {model.codes:,}
+- Parameters: {parameters:,}; {model.downsamplings} halvings with {model.blocks} blocks each, widths from {model.width}
+  to {model.widths[-1]}; quantiser {model.quantiser}, reconstruction {model.reconstruction}
+- Trained for {facts["step"]:,} steps, {facts["hours"]:.2f} hours, on {pictures:,} pictures
+- Data: {", ".join(map(str, sources))}
+
+| validation | value |
+|---|---|
+{metrics}
+
+![Pictures over what comes back from their codes](reconstructions.png)
 """

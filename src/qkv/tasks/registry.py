@@ -1,6 +1,7 @@
 """The task of each system, under the name that recipes and model directories use."""
 
 from qkv.tasks.classification import ClassificationTask
+from qkv.tasks.image_codes import ImageCodesTask
 from qkv.tasks.translation import TranslationTask
 
-TASKS = {"translator": TranslationTask, "vit": ClassificationTask}
+TASKS = {"translator": TranslationTask, "vit": ClassificationTask, "dvae": ImageCodesTask}

@@ -1,8 +1,8 @@
 """What a system offers to the training loop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -61,5 +61,22 @@ class Task(Protocol):
             folder: appears whole, or not at all.
             weights: as `get_weights(model)` gives them.
             facts: what training knows for the model card: steps, scores, hours.
+        """
+        ...
+
+
+@runtime_checkable
+class StepAware(Protocol):
+    """What a task offers besides if something in it follows the steps: a weight of the loss, or a codebook."""
+
+    def begin_step(self, step: int) -> None:
+        """Called before the losses of optimizer step `step`, counted from 1."""
+        ...
+
+    def end_step(self, gather: Callable[[Tensor], Tensor]) -> None:
+        """Called once all batches of the step have passed and the optimizer has changed the weights.
+
+        Args:
+            gather: stacks a tensor of the same shape from every process, so that all of them can do the same.
         """
         ...

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -57,6 +58,14 @@ class World:
         total = torch.tensor(list(values.values()), dtype=torch.float64, device=_device())
         dist.all_reduce(total)
         return dict(zip(values, total.tolist(), strict=True))
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """A tensor of every process, of the same shape, stacked by rank."""
+        if self.size == 1:
+            return tensor[None]
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(parts, tensor)
+        return torch.stack(parts)
 
     def share(self, value: Any) -> Any:
         """What rank 0 has, a JSON-like value."""

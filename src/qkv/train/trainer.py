@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
-from qkv.tasks.task import Task
+from qkv.tasks.task import StepAware, Task
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
@@ -149,6 +149,8 @@ class Trainer:
         torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(step, self.config)
+        if isinstance(self.task, StepAware):
+            self.task.begin_step(step)
         loss_of_step = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
             parallel, last = self._parallel, number == len(batches)
@@ -160,6 +162,8 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(model.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if isinstance(self.task, StepAware):
+            self.task.end_step(self.world.gather)
         if self.average is not None:
             self.average.update(step)
         return loss_of_step, norm
