@@ -1,12 +1,15 @@
 """Recipes in the repository and in the documentation are valid."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
 from qkv.config import parse
+from qkv.data.caption_sources import CaptionSource
+from qkv.data.captions import CaptionDataConfig
 from qkv.data.config import CorpusConfig, DataConfig
 from qkv.train.recipe import Recipe
 
@@ -24,7 +27,9 @@ def test_yaml_in_the_documentation(data: dict) -> None:
     if "system" in data:
         Recipe.from_mapping(data, "the page")
     else:
-        parse(DataConfig if "train" in data else CorpusConfig, data, "the page")
+        kinds = (DataConfig, CorpusConfig, CaptionDataConfig, CaptionSource)
+        [kind, *_] = [kind for kind in kinds if data.keys() <= {field.name for field in fields(kind)}]
+        parse(kind, data, "the page")
 
 
 def test_recipes_are_complete_when_read_again(tmp_path: Path) -> None:

@@ -144,7 +144,8 @@ def _column(path: Path, name: str) -> Column:
 
 def hash_text(text: str) -> int:
     """64 bits that tell texts apart, white space around them aside."""
-    return int.from_bytes(hashlib.blake2b(text.strip().encode(), digest_size=8).digest(), "little")
+    data = text.strip().encode("utf-8", "surrogatepass")  # names of files need not be UTF-8
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def _write_texts(corpus: CorpusConfig, folder: Path, progress: Progress | None) -> None:

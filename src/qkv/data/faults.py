@@ -1,0 +1,72 @@
+"""Things that cannot be read, found once for each state of their files."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from qkv.errors import QkvError
+from qkv.files import atomic_file
+
+_READERS = 4  # threads; decoding releases Python's lock
+_AT_ONCE = 64
+
+
+def find_faults(
+    check: Callable[[int], object], size: int, state: str, what: str, cache: Path, console: Console
+) -> dict[int, str]:
+    """What is wrong with which of the things 0 to `size` - 1.
+
+    All are checked once for each `state`; those with a fault are checked again each time, since a fault may be mended
+    in a way that the state does not tell, such as permission to read.
+
+    Args:
+        check: raises QkvError if there is a fault; safe in threads.
+        size: how many there are.
+        state: a digest of what they are.
+        what: is checked; for the progress bar.
+        cache: a folder for what is found.
+        console: where progress is shown.
+    """
+    file = cache / f"faults-{state}.json"
+    if file.exists():
+        return _faults(check, json.loads(file.read_text(encoding="utf-8")))
+    pieces = [range(start, min(start + _AT_ONCE, size)) for start in range(0, size, _AT_ONCE)]
+    faults: dict[int, str] = {}
+    pool = ThreadPoolExecutor(_READERS)
+    try:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task(what, total=size)
+            for piece, found in zip(pieces, pool.map(lambda piece: _faults(check, piece), pieces), strict=True):
+                faults |= found
+                bar.advance(task, len(piece))
+    finally:
+        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for a million pictures
+    try:
+        with atomic_file(file) as temporary:
+            temporary.write_text(json.dumps(list(faults)), encoding="utf-8")
+    except OSError as error:
+        raise QkvError(f"cannot write {file}: {error}; free some space or choose another place") from error
+    return faults
+
+
+def file_state(path: Path) -> list[int]:
+    """Size of a file, and when its content and when its permissions last changed; empty if there is none to be seen."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a name with a NUL in it
+        return []
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _faults(check: Callable[[int], object], indices: "range | list[int]") -> dict[int, str]:
+    found = {}
+    for index in indices:
+        try:
+            check(index)
+        except QkvError as error:
+            found[index] = str(error)
+    return found
