@@ -3,3 +3,9 @@
 
 class QkvError(Exception):
     """Bad input. The command line prints it as `error: ...` and exits with status 1; no traceback."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

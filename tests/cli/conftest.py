@@ -1,7 +1,10 @@
 import io
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,27 @@ class Result:
     def lines(self) -> list[str]:
         assert self.out.endswith("\n") or not self.out
         return self.out.split("\n")[:-1]
+
+
+class Program:
+    """`qkv` in a process of its own, as from a shell in that folder."""
+
+    def __call__(self, *arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Runs it to its end."""
+        return subprocess.run(**self._call(arguments, folder), capture_output=True, text=True, timeout=300)
+
+    def start(self, *arguments: object, folder: Path) -> subprocess.Popen[bytes]:
+        """Leaves it running; what it says is lost."""
+        return subprocess.Popen(**self._call(arguments, folder), stderr=subprocess.DEVNULL)
+
+    def _call(self, arguments: tuple[object, ...], folder: Path) -> dict[str, Any]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        return {"args": [sys.executable, "-m", "qkv", *map(str, arguments)], "cwd": folder, "env": environment}
+
+
+@pytest.fixture(scope="session")
+def qkv() -> Program:
+    return Program()
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """`qkv train`, `classify`, `eval` and `explain` on pictures, from the command line."""
 
 import json
-import os
 import signal
 import struct
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -16,7 +13,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from tests.tiny_vit import tiny_vit
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 SMALL = [
     f"--set={field}"
     for field in (
@@ -31,14 +27,6 @@ SMALL = [
         "training.validate_every=5",
     )
 ]
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "qkv", *map(str, arguments)]
-
-
-def qkv(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def huge_png(path: Path) -> None:
@@ -63,7 +51,7 @@ def write_shapes(folder: Path, n: int = 30) -> None:
             Image.fromarray(np.ascontiguousarray(array)).save(folder / name / f"{i}.png")
 
 
-def test_a_folder_becomes_a_classifier_and_kill_9_changes_no_bit(tmp_path: Path) -> None:
+def test_a_folder_becomes_a_classifier_and_kill_9_changes_no_bit(tmp_path: Path, qkv) -> None:
     write_shapes(tmp_path / "shapes")
     (tmp_path / "shapes" / "above" / "broken.png").write_text("no picture")
     train = ("train", "shapes", "--system", "vit", "--set", "training.workers=2", *SMALL)
@@ -72,9 +60,7 @@ def test_a_folder_becomes_a_classifier_and_kill_9_changes_no_bit(tmp_path: Path)
     assert "61 pictures, mostly " in whole.stderr  # the sizes it picked, and why
     assert "broken.png is not a picture" in whole.stderr
 
-    with subprocess.Popen(
-        command(*train, "--out", "killed"), cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL
-    ) as process:
+    with qkv.start(*train, "--out", "killed", folder=tmp_path) as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "killed" / "checkpoints" / "step-00000005").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -119,7 +105,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_can_be_read_is_answered_and_the_rest_named(hostile: Path) -> None:
+def test_what_can_be_read_is_answered_and_the_rest_named(hostile: Path, qkv) -> None:
     done = qkv("classify", "tiny", "pictures", folder=hostile)
     assert done.returncode == 1
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
@@ -133,7 +119,7 @@ def test_what_can_be_read_is_answered_and_the_rest_named(hostile: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_json_lines(hostile: Path) -> None:
+def test_json_lines(hostile: Path, qkv) -> None:
     done = qkv("classify", "tiny", "pictures/*e.png", "pictures/text.jpg", "--json", "--top-k", 2, folder=hostile)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["file"] for row in rows] == ["pictures/huge.png", "pictures/one.png", "pictures/text.jpg"]
@@ -141,7 +127,7 @@ def test_json_lines(hostile: Path) -> None:
     assert len(rows[1]["predictions"]) == 2
 
 
-def test_explain_draws_and_writes_data(hostile: Path) -> None:
+def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
     done = qkv("explain", "tiny", "pictures/good.jpg", "--out", "map.png", "--json", "map.json", folder=hostile)
     assert done.returncode == 0, done.stderr
     assert "the picture: map.png" in done.stdout
@@ -170,7 +156,7 @@ def test_explain_draws_and_writes_data(hostile: Path) -> None:
         (("train", "pictures", "--system", "vti"), "choose from translator, vit"),
     ],
 )
-def test_errors_are_one_line(hostile: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_errors_are_one_line(hostile: Path, arguments: tuple[str, ...], message: str, qkv) -> None:
     done = qkv(*arguments, folder=hostile)
     assert done.returncode == 1, done.stderr
     last = done.stderr.strip().splitlines()[-1]

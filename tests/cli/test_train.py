@@ -1,14 +1,10 @@
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 SMALL = [
     f"--set={field}"
     for field in (
@@ -34,11 +30,6 @@ ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 KOREAN = ["하나", "둘", "셋", "넷", "다섯", "여섯", "일곱", "여덟", "아홉", "열"]
 
 
-def qkv(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "qkv", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-
-
 def write_pairs(path: Path, n: int = 400) -> None:
     """Counting, word by word; the third column says whose sentence it is, as in Tatoeba's exports."""
     draw, rows = random.Random(0), []
@@ -49,7 +40,7 @@ def write_pairs(path: Path, n: int = 400) -> None:
     path.write_text("".join(rows), encoding="utf-8")
 
 
-def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path) -> None:
+def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path, qkv) -> None:
     write_pairs(tmp_path / "kor.tsv")
     done = qkv("train", "--data", "kor.tsv", "--from", "en", "--to", "ko", "--out", "run", *SMALL, folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -104,7 +95,7 @@ def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path) -> None:
         (("--data", "pairs.tsv", "--from", "en", "--to", "ko", "--initial", "multi30k"), "no language 'ko' here"),
     ],
 )
-def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str, qkv) -> None:
     write_pairs(tmp_path / "pairs.tsv", 50)
     (tmp_path / "recipe.yaml").write_text(
         "system: translator\n"
@@ -118,7 +109,7 @@ def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message
     assert "Traceback" not in done.stderr
 
 
-def test_processes_share_the_work_and_speak_once(tmp_path: Path) -> None:
+def test_processes_share_the_work_and_speak_once(tmp_path: Path, qkv) -> None:
     write_pairs(tmp_path / "pairs.tsv")
     languages = ("--from", "en", "--to", "ko")
     steps = ("--set=training.max_steps=6", "--set=training.warmup=2", "--set=training.validate_every=3")
@@ -132,7 +123,7 @@ def test_processes_share_the_work_and_speak_once(tmp_path: Path) -> None:
     assert "error: none.tsv" in failed.stderr and "Traceback" not in failed.stderr
 
 
-def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten(tmp_path: Path, qkv) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text("system: translator\n")
     write_pairs(tmp_path / "pairs.tsv", 50)

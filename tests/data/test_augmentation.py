@@ -1,10 +1,15 @@
 """Augmentation: pure in its seed, and each change what it says."""
 
+import math
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from qkv.data import augmentation
 from qkv.data.augmentation import AugmentationConfig, augment, mix
 from qkv.data.preprocessing import Preprocessing
 
@@ -82,11 +87,27 @@ def test_crops_show_a_part_enlarged() -> None:
     assert min(spans) < 150 < max(spans)
 
 
-@pytest.mark.parametrize("strength", [0.0, 10.0])
-def test_operations_keep_size_and_mode(strength: float) -> None:
-    config = AugmentationConfig(rand_augment=1, magnitude=strength)
-    found = {augment(image(), config, RGB, seed).numpy().tobytes() for seed in range(300)}
-    assert len(found) > (1 if strength == 0 else 14)  # autocontrast and equalize have no strength
+def test_a_picture_that_is_as_large_as_the_smallest_crop_needs_is_not_enlarged() -> None:
+    config = AugmentationConfig(smallest_crop=0.25)
+    side = config.shorter_side(RGB)
+    assert side == math.ceil(SIZE / math.sqrt(0.25 * 3 / 4))  # a quarter of a square, its sides 3:4
+    assert AugmentationConfig().shorter_side(RGB) == SIZE
+    assert config.shorter_side(replace(RGB, crop=0.25)) == 4 * SIZE  # for where no crop fits into a picture
+
+
+def test_each_operation_comes_up_as_often_and_as_strong(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, float]] = []
+
+    def recording(number: int) -> augmentation.Operation:
+        return lambda image, strength, draw: calls.append((number, strength)) or image
+
+    monkeypatch.setattr(augmentation, "_OPERATIONS", tuple(map(recording, range(14))))
+    for seed in range(700):
+        augment(image(), AugmentationConfig(rand_augment=2, magnitude=4.0), RGB, seed)
+    counts = Counter(number for number, _ in calls)
+    assert len(calls) == 1400 and len(counts) == 14
+    assert min(counts.values()) > 60 and max(counts.values()) < 145
+    assert {strength for _, strength in calls} == {0.4}
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from qkv.config import parse
 from qkv.data.image_data import ImageData, ImageDataConfig, measure
-from qkv.data.pictures import PictureSource
+from qkv.data.pictures import Pictures, PictureSource
 from qkv.data.preprocessing import Preprocessing
 from qkv.errors import QkvError
 
@@ -72,6 +72,7 @@ def test_batches_are_pure_functions_of_seed_epoch_and_index(tmp_path: Path) -> N
 def test_unreadable_pictures_are_named_counted_and_left_out(tmp_path: Path) -> None:
     write_folder(tmp_path / "f")
     (tmp_path / "f" / "ant" / "text.png").write_text("no picture")
+    (tmp_path / "f" / "ant" / "photo.heic").write_text("a picture that Pillow cannot read")
     data = open_data(tmp_path / "f")
     assert data.n_train + data.n_validation == 31
     assert len(data.unreadable) == 1
@@ -80,10 +81,11 @@ def test_unreadable_pictures_are_named_counted_and_left_out(tmp_path: Path) -> N
     console.print(data.report)
     report = console.file.getvalue()
     assert "left out, 1 in all: " in report and "text.png" in report
+    assert "passed over, 1 in all" in report and "photo.heic" in report
     # What is found out is kept: the second time nothing is decoded.
     cached = open_data(tmp_path / "f")
     assert cached.unreadable == data.unreadable
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("faults-*"))) == 1
 
 
 def test_a_picture_that_becomes_unreadable_ends_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,6 +107,32 @@ def test_validation_sources_and_their_classes(tmp_path: Path) -> None:
     write_folder(tmp_path / "w", {"wasp": 3})
     with pytest.raises(QkvError, match=r"w has a class 'wasp', which .*f lacks"):
         open_data(tmp_path / "f", validation=[{"folder": str(tmp_path / "w")}])
+
+
+def test_large_jpegs_are_not_decoded_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / "f" / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new("L", (320, 256), 20 * i).save(tmp_path / "f" / name / f"{i}.jpg")
+    read, sizes = Pictures.picture, set()
+
+    def recording(self: Pictures, *given: int) -> Image.Image:
+        picture = read(self, *given)
+        sizes.add(picture.size)
+        return picture
+
+    for smallest_crop, size in ((1.0, (40, 32)), (0.01, (160, 128))):  # what a crop takes is to have 4 pixels too
+        data = open_data(tmp_path / "f", augmentation={"smallest_crop": smallest_crop})
+        with monkeypatch.context() as patch:
+            patch.setattr(Pictures, "picture", recording)
+            sizes.clear()
+            images = data.batch(0, 0).images
+            assert sizes == {size}
+            sizes.clear()
+            validation = list(data.validation_batches())
+            assert sizes == {(40, 32)}
+        assert {round(value) for value in (images.flatten() * 255).tolist()} <= {20 * i for i in range(5)}
+        assert all(value % 20 == 0 for value in brightness(validation))
 
 
 def test_too_few_pictures(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from PIL import Image
 from rich.console import Console
 
 from qkv.config import parse
-from qkv.data import image_data
+from qkv.data import picture_split
 from qkv.data.image_data import ImageBatch, ImageData, ImageDataConfig
+from qkv.data.pictures import Pictures
 from qkv.data.preprocessing import Preprocessing
 from qkv.errors import QkvError
 
@@ -117,7 +118,7 @@ def test_one_class_is_none_and_pad_must_leave_something(tmp_path: Path) -> None:
 
 
 def test_no_more_than_so_many_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_data, "_MOST_HELD_OUT", 6)
+    monkeypatch.setattr(picture_split, "_MOST_HELD_OUT", 6)
     data = open_data(tmp_path, write(tmp_path / "f", {"ant": 20, "bee": 10}), holdout=0.5)
     assert (data.n_train, data.n_validation) == (24, 6)
     assert torch.cat([batch.targets for batch in data.validation_batches()]).sum(0).tolist() == [4, 2]
@@ -125,20 +126,61 @@ def test_no_more_than_so_many_are_held_out(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_scan_is_done_again_only_when_a_file_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write(tmp_path / "f", {"ant": 5, "bee": 5})
-    find, scans = image_data._find_faults, []
-    monkeypatch.setattr(image_data, "_find_faults", lambda *given: scans.append(1) or find(*given))
+    read, decoded = Pictures.picture, []
+    monkeypatch.setattr(Pictures, "picture", lambda *given, **named: decoded.append(given[1]) or read(*given, **named))
     open_data(tmp_path, source)
+    assert sorted(decoded) == list(range(10))
     open_data(tmp_path, source)
-    assert len(scans) == 1
+    assert len(decoded) == 10
     (tmp_path / "f" / "ant" / "00.png").write_text("broken")
     assert len(open_data(tmp_path, source).unreadable) == 1
-    assert len(scans) == 2
+    assert len(decoded) == 20
+
+
+def test_a_fault_that_leaves_no_trace_on_the_file_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "f", {"ant": 5, "bee": 5})
+    read = Pictures.picture
+
+    def denied(self: Pictures, index: int, channels: int, enough: int | None = None) -> Image.Image:
+        if self.name(index).endswith("ant/03.png"):
+            raise QkvError("ant/03.png cannot be read (Input/output error)")
+        return read(self, index, channels, enough)
+
+    monkeypatch.setattr(Pictures, "picture", denied)
+    assert len(open_data(tmp_path, source).unreadable) == 1
+    monkeypatch.undo()  # the disk answers again, and the file is as it was
+    data = open_data(tmp_path, source)
+    assert not data.unreadable and data.n_train + data.n_validation == 10
+
+
+def test_content_that_was_changed_back_in_time_is_looked_at_again(tmp_path: Path) -> None:
+    source = write(tmp_path / "f", {"ant": 5, "bee": 5})
+    assert not open_data(tmp_path, source).unreadable
+    file = tmp_path / "f" / "ant" / "00.png"
+    before = file.stat()
+    file.write_bytes(bytes(before.st_size))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(open_data(tmp_path, source).unreadable) == 1
+
+
+def test_links_and_files_that_are_missing_are_found_when_they_come_back(tmp_path: Path) -> None:
+    write(tmp_path / "f", {"ant": 4, "bee": 4})
+    (tmp_path / "f" / "link.png").symlink_to(tmp_path / "away.png")
+    rows = [f"{name}/{i:02}.png,{name}\n" for name in ("ant", "bee") for i in range(4)]
+    (tmp_path / "f" / "t.csv").write_text("".join(["image,label\n", *rows, "link.png,ant\n", "later.png,bee\n"]))
+    source = {"table": str(tmp_path / "f" / "t.csv")}
+    assert len(open_data(tmp_path, source).unreadable) == 2
+    Image.new("L", (4, 4), 99).save(tmp_path / "away.png")
+    assert len(open_data(tmp_path, source).unreadable) == 1
+    Image.new("L", (4, 4), 98).save(tmp_path / "f" / "later.png")
+    assert not open_data(tmp_path, source).unreadable
 
 
 def test_the_report_shows_names_as_they_are_and_the_rarest_of_many(tmp_path: Path) -> None:
     def printed(counts: dict[str, int]) -> str:
         console = Console(file=StringIO(), width=120)
-        console.print(open_data(tmp_path, write(tmp_path / str(len(counts)), counts)).report)
+        folder = tmp_path / str(len(counts))
+        console.print(open_data(folder, write(folder / "f", counts)).report)
         return console.file.getvalue()
 
     assert "[red]" in printed({"[red]": 2, "b": 2})

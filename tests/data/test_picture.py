@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from qkv.data.picture import find_pictures, open_picture
+from qkv.data.preprocessing import Preprocessing
 from qkv.errors import QkvError
 
 RNG = np.random.default_rng(0)
@@ -146,3 +147,79 @@ def test_pictures_are_found_under_files_folders_and_patterns(tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(QkvError, match="empty holds no pictures"):
         find_pictures([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPG", "avif", "webp", "jp2", "tga", "mpo", "pbm"])
+def test_whatever_pillow_reads_is_found_and_opened(tmp_path: Path, suffix: str) -> None:
+    Image.init()
+    kind = {"mpo": "JPEG"}.get(suffix, Image.registered_extensions().get(f".{suffix.lower()}"))
+    if kind not in Image.SAVE:
+        pytest.skip("this Pillow is built without it")
+    file = tmp_path / f"a.{suffix}"
+    Image.new("1" if suffix == "pbm" else "RGB", (8, 8), 0).save(file, kind)
+    assert find_pictures([tmp_path]) == [file]
+    assert opened(file).max() <= 8
+
+
+def test_what_would_run_another_program_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", run)
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(QkvError, match=r"a\.jpg is not a picture"):
+        open_picture(file, 3)
+    file.rename(tmp_path / "a.eps")
+    with pytest.raises(QkvError, match="holds no pictures"):
+        find_pictures([tmp_path])
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Smooth with edges, as photos are."""
+    y, x = np.mgrid[:height, :width] / height
+    waves = [np.sin(9 * x + phase) * np.cos(7 * y) + (np.sin(40 * (x + y)) > 0.9) for phase in (0, 1, 2)]
+    return Image.fromarray((127 + 60 * np.stack(waves, 2)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("enough", "size"), [(400, (1001, 801)), (201, (1001, 801)), (200, (501, 401)), (50, (126, 101)), (1, (126, 101))]
+)
+def test_large_jpegs_are_decoded_no_larger_than_they_need_be(enough: int, size: tuple[int, int]) -> None:
+    content = encoded(photo(1001, 801), "JPEG")
+    assert open_picture(content, 3, enough).size == size  # never below twice as many, unless there are fewer
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert open_picture(encoded(photo(1001, 801), "JPEG", exif=exif), 3, enough).size == size[::-1]
+    assert open_picture(content, 1, enough).mode == "L"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_other_kinds_are_decoded_in_full(kind: str) -> None:
+    content = encoded(photo(101, 81), kind)
+    np.testing.assert_array_equal(np.asarray(open_picture(content, 3, 5)), opened(content))
+
+
+def test_what_comes_of_a_large_jpeg_is_as_good() -> None:
+    content = encoded(photo(1024, 768), "JPEG", quality=90)
+    preprocessing = Preprocessing(size=96, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+    def fitted(image: Image.Image) -> np.ndarray:
+        return np.asarray(preprocessing.fit(image)).astype(float)
+
+    whole = fitted(open_picture(content, 3))
+    quick = open_picture(content, 3, preprocessing.shorter_side)
+    assert min(quick.size) == 192
+    assert np.abs(fitted(quick) - whole).mean() < 1
+    # Without that reserve, Pillow would be asked for the smallest size that is still large enough.
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft(None, (96, 96))
+        assert np.abs(fitted(image) - whole).mean() > 1.5 * np.abs(fitted(quick) - whole).mean()
+
+
+def test_damage_shows_in_a_small_copy_too() -> None:
+    content = encoded(photo(640, 480), "JPEG")
+    for part in (content[: len(content) // 2], content[:-200]):
+        for enough in (None, 1):
+            with pytest.raises(QkvError, match="is damaged"):
+                open_picture(part, 3, enough)

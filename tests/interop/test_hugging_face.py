@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import ViTForImageClassification, ViTImageProcessor
 
 import qkv
@@ -96,8 +97,12 @@ def test_numbers_where_classes_have_no_names(source: Path) -> None:
 
 
 def test_a_head_that_is_not_read_may_be_there(source: Path) -> None:
+    import_model(str(source), source.parent / "without")
     edit_weights(source, lambda weights: {**weights, "vit.pooler.dense.weight": torch.ones(2, 2)})
-    import_model(str(source), source.parent / "ours")
+    import_model(str(source), source.parent / "with")
+    without, with_ = (load_file(source.parent / name / "model.safetensors") for name in ("without", "with"))
+    assert with_.keys() == without.keys()
+    assert all(torch.equal(with_[name], without[name]) for name in without)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """The classification task: its loss, its metrics, its model directory, and learning a toy set."""
 
+import json
+import shutil
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 
@@ -11,8 +14,10 @@ from rich.console import Console
 
 import qkv
 from qkv.config import parse
+from qkv.data.preprocessing import Preprocessing
 from qkv.errors import QkvError
-from qkv.model_directory import read_weights
+from qkv.model_directory import read_weights, save_model
+from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights
 from qkv.tasks.classification import ClassificationConfig, ClassificationTask
 from qkv.tasks.picture_suggestion import suggest_classifier
@@ -35,7 +40,9 @@ def write_stripes(folder: Path, n: int = 40) -> Path:
     return folder
 
 
-def create(tmp_path: Path, initial: Path | None = None, model: dict | None = None, **fields) -> ClassificationTask:
+def create(
+    tmp_path: Path, initial: Path | None = None, model: dict | None = None, said: StringIO | None = None, **fields
+) -> ClassificationTask:
     folder = tmp_path / "stripes"
     if not folder.exists():
         write_stripes(folder)
@@ -43,7 +50,7 @@ def create(tmp_path: Path, initial: Path | None = None, model: dict | None = Non
     sections = {"data": data, "model": {**SIZES, "channels": 1, **(model or {})}, **fields}
     config = parse(ClassificationConfig, sections, "test")
     torch.manual_seed(0)
-    return ClassificationTask.create(config, tmp_path / "run", 1, Console(file=StringIO()), initial)
+    return ClassificationTask.create(config, tmp_path / "run", 1, Console(file=said or StringIO(), width=200), initial)
 
 
 def test_loss_is_the_cross_entropy_with_smoothed_targets(tmp_path: Path) -> None:
@@ -73,19 +80,64 @@ def test_stripes_are_learnt_and_the_exported_model_knows_them(tmp_path: Path) ->
     assert "| lying | 100.0% |" in card
     assert (tmp_path / "run" / "model" / "confusion.png").exists()
 
-    # Fine-tuning keeps everything for the same classes, and all but the head for others.
-    initial = tmp_path / "run" / "model"
-    same = create(tmp_path, initial)
+
+def exported(folder: Path, **preprocessing: object) -> Path:
+    """A model directory of random weights that know stripes."""
+    config = parse(ViTConfig, {**SIZES, "channels": 1}, "test")
+    torch.manual_seed(5)
+    model = ViT(config, 2)
+    torch.nn.init.normal_(model.head.weight)
+    scale = Preprocessing(**{"size": 8, "channels": 1, "mean": (0.5,), "std": (0.5,), **preprocessing})
+    fields = {"model": asdict(config), "labels": ["lying", "standing"], "preprocessing": asdict(scale)}
+    save_model(folder, system="vit", config={**fields, "temperature": 1.0}, weights=get_weights(model), files={})
+    return folder
+
+
+def test_fine_tuning_keeps_the_head_for_the_same_classes_only(tmp_path: Path) -> None:
+    initial = exported(tmp_path / "initial")
     saved = read_weights(initial)
-    assert all(torch.equal(weight, saved[name]) for name, weight in get_weights(same.model).items())
+    same = get_weights(create(tmp_path, initial).model)
+    assert all(torch.equal(same[name], weight) for name, weight in saved.items())
     (tmp_path / "stripes" / "neither").mkdir()
     for i in range(3):
         Image.new("L", (8, 8)).save(tmp_path / "stripes" / "neither" / f"{i}.png")
+    with pytest.raises(QkvError, match="'neither' is new"):
+        create(tmp_path, initial)  # the same run
+    shutil.rmtree(tmp_path / "run")
     more = get_weights(create(tmp_path, initial).model)
     assert more["head.weight"].shape == (3, 16)
     assert all(torch.equal(more[name], saved[name]) for name in saved if not name.startswith("head."))
+
+
+def test_an_initial_model_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    initial = exported(tmp_path / "initial")
     with pytest.raises(QkvError, match=r"model.d_ff is 48, but the initial model's is 32"):
         create(tmp_path, initial, model={"d_ff": 48})
+    config = json.loads((initial / "config.json").read_text())
+    config["preprocessing"]["std"] = "wide"
+    (initial / "config.json").write_text(json.dumps(config))
+    with pytest.raises(QkvError, match=r"config\.json: preprocessing: std"):
+        create(tmp_path, initial)
+
+
+def test_pictures_are_prepared_as_for_the_initial_model_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    scale = {"mean": (0.2,), "std": (0.3,), "resize": "squash", "interpolation": "nearest", "crop": 0.8}
+    initial = exported(tmp_path / "initial", **scale)
+    said = StringIO()
+    task = create(tmp_path, initial, said=said)
+    assert {name: getattr(task.config.preprocessing, name) for name in scale} == scale
+    assert "pictures are prepared as for the initial model\n" in said.getvalue()
+    plain = create(tmp_path)
+    torch.testing.assert_close(task.batch(0, 0).images, (plain.batch(0, 0).images * 0.5 + 0.5 - 0.2) / 0.3)
+
+    said = StringIO()
+    other = create(tmp_path, initial, said=said, mean=[0.4], interpolation="nearest")
+    assert {name: getattr(other.config.preprocessing, name) for name in scale} == {**scale, "mean": (0.4,)}
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("pictures are prepared")]
+    assert line.endswith(": mean (0.4,) instead of (0.2,)")
+    other.evaluate()
+    other.export(tmp_path / "out", get_weights(other.model), {"step": 1, "hours": 0.0, "validation": {"accuracy": 1.0}})
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["preprocessing"]["mean"] == [0.4]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Random changes to training pictures, each a pure function of a seed."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ class AugmentationConfig:
             raise ValueError(f"magnitude must be from 0 to {_HIGHEST:.0f}, not {self.magnitude}")
         if not 0 <= self.erase <= 1:
             raise ValueError(f"erase must be from 0 to 1, not {self.erase}")
+
+    def shorter_side(self, preprocessing: Preprocessing) -> int:
+        """Pixels of a picture's shorter side from which on not even the smallest crop has to be enlarged."""
+        if self.smallest_crop == 1:
+            return preprocessing.shorter_side
+        longest = math.ceil(preprocessing.size / math.sqrt(self.smallest_crop * 3 / 4))  # of 3:4
+        return max(preprocessing.shorter_side, longest)
 
 
 def augment(

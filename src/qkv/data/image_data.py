@@ -1,7 +1,5 @@
 """Labelled pictures, ready for training: checked, some of them held out, augmented and cut into batches."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,34 +9,27 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console, Group, RenderableType
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from qkv.config import nearest
 from qkv.data.augmentation import AugmentationConfig, augment, mix
 from qkv.data.permutation import derive_seed, permute
+from qkv.data.picture_split import PictureSet, PictureSplit
 from qkv.data.pictures import Pictures, PictureSource
 from qkv.data.preprocessing import Preprocessing, to_pixels
 from qkv.data.samples import draw_samples
 from qkv.errors import QkvError
-from qkv.files import atomic_file
 
 _log = logging.getLogger(__name__)
 _READERS = 4  # threads; decoding releases Python's lock
 _NAMED = 5
 _SAMPLE = 200
-_MOST_HELD_OUT = 5000
-_CHECKED_AT_ONCE = 64
 _MOST_ROWS = 40  # of the report
 _SUBSTITUTES = 100
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,59 +72,19 @@ class ImageBatch:
         return ImageBatch(self.images.to(device), self.targets.to(device))
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Readable pictures of several sources, under numbers from 0 on.
-
-    Attributes:
-        sources: where they are.
-        places: source, and number in it, of each picture.
-        labels: class of each picture.
-    """
-
-    sources: Sequence[Pictures]
-    places: NDArray[np.int64]
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def picture(self, index: int, channels: int) -> Image.Image:
-        source, number = self.places[index].tolist()
-        return self.sources[source].picture(number, channels)
-
-    def select(self, indices: Indices) -> "_Part":
-        return _Part(self.sources, self.places[indices], self.labels[indices])
-
-
 class ImageData:
     """Pictures to train and to validate on, as batches. Every batch is a pure function of (seed, epoch, index).
 
     Attributes:
         classes: names of the classes, in the order of the targets.
-        unreadable: one line for each picture that is left out.
+        unreadable: one line for each picture that cannot be read, and is left out.
+        notes: one line for each source with pictures or other files that are left out although they can be read.
     """
 
-    def __init__(
-        self,
-        config: ImageDataConfig,
-        preprocessing: Preprocessing,
-        classes: tuple[str, ...],
-        train: _Part,
-        validation: _Part | None,
-        unreadable: Sequence[str],
-        seed: int,
-    ) -> None:
-        self.classes, self.unreadable = classes, tuple(unreadable)
+    def __init__(self, config: ImageDataConfig, preprocessing: Preprocessing, split: PictureSplit, seed: int) -> None:
+        self.classes, self.unreadable, self.notes = split.classes, tuple(split.unreadable), tuple(split.notes)
         self._config, self._preprocessing, self._seed = config, preprocessing, seed
-        if validation is None:
-            train, validation = _hold_out(train, config.holdout, seed)
-        if not len(train) or not len(validation):
-            raise QkvError(
-                f"{config.train[0].path}: too few pictures to hold any out for validation; add pictures, or name "
-                "validation sources"
-            )
-        self._train, self._validation = train, validation
+        self._train, self._validation = split.train, split.validation
         self._warned = False
         if config.augmentation.pad >= preprocessing.size:
             raise QkvError(
@@ -150,23 +101,16 @@ class ImageData:
         Args:
             config: where the pictures are.
             preprocessing: size and scale.
-            cache: a folder for what is found out about them.
+            cache: a folder for what is found out about them, and for what the run began with.
             seed: of held-out pictures, order and augmentation.
             console: where progress is shown.
 
         Raises:
-            QkvError: a source is missing, empty, damaged or has other classes than the rest.
+            QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
+                with, or there are too few pictures.
         """
-        train, validation = (
-            [Pictures.open(source, cache) for source in part] for part in (config.train, config.validation)
-        )
-        classes = _common_classes(train, validation, config)
-        unreadable: list[str] = []
-        parts = [
-            _part(sources, configs, classes, cache, unreadable, console)
-            for sources, configs in ((train, config.train), (validation, config.validation))
-        ]
-        return cls(config, preprocessing, classes, parts[0], parts[1] if validation else None, unreadable, seed)
+        split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, console)
+        return cls(config, preprocessing, split, seed)
 
     @property
     def n_train(self) -> int:
@@ -214,6 +158,7 @@ class ImageData:
         if len(self.classes) > _MOST_ROWS:
             notes.append(f"the {_MOST_ROWS} classes with the fewest pictures, of {len(self.classes):,}")
         notes += [f"left out, {len(self.unreadable):,} in all: {line}" for line in self.unreadable[:_NAMED]]
+        notes += self.notes
         return Group(table, *map(Text, notes))
 
     def contact_sheet(self, path: Path) -> None:
@@ -223,20 +168,21 @@ class ImageData:
         draw_samples(pixels, [self.classes[label] for label in labels], path)
 
     def _augmented(self, row: int, seed: int) -> tuple[Tensor, int]:
-        image, label = self._picture(self._train, row)
+        enough = self._config.augmentation.shorter_side(self._preprocessing)
+        image, label = self._picture(self._train, row, enough)
         return augment(image, self._config.augmentation, self._preprocessing, seed), label
 
     def _plain(self, row: int) -> tuple[Tensor, int]:
-        image, label = self._picture(self._validation, row)
+        image, label = self._picture(self._validation, row, self._preprocessing.shorter_side)
         return to_pixels(self._preprocessing.fit(image)), label
 
-    def _picture(self, part: _Part, row: int) -> tuple[Image.Image, int]:
+    def _picture(self, part: PictureSet, row: int, enough: int) -> tuple[Image.Image, int]:
         """A picture and its class; the next one in the place of one that could be read once and cannot be any more."""
         fault = ""
         for substitute in range(row, row + min(_SUBSTITUTES, len(part))):
             index = substitute % len(part)
             try:
-                return part.picture(index, self._preprocessing.channels), int(part.labels[index])
+                return part.picture(index, self._preprocessing.channels, enough), int(part.labels[index])
             except QkvError as error:
                 fault = str(error)
                 if not self._warned:
@@ -279,114 +225,3 @@ def measure(source: PictureSource) -> Measure:
     if not sides:
         raise QkvError(f"{source.path}: no picture can be read; the last tried: {fault}")
     return Measure(len(pictures), int(np.median(sides)), 1 if grey else 3)
-
-
-def _common_classes(
-    train: Sequence[Pictures], validation: Sequence[Pictures], config: ImageDataConfig
-) -> tuple[str, ...]:
-    """The classes of all training sources, in the order in which they come up."""
-    numbered = [_is_numbered(pictures) for pictures in (*train, *validation)]
-    if len(set(numbered)) > 1:
-        sources = [*config.train, *config.validation]
-        named, unnamed = sources[numbered.index(False)].path, sources[numbered.index(True)].path
-        raise QkvError(f"{named} names its classes, but {unnamed} numbers them: give {unnamed} the names as classes")
-    longest = max(train, key=lambda pictures: len(pictures.classes))
-    names = [longest] if numbered[0] else train  # of numbers, the first may lack the highest
-    classes = tuple(dict.fromkeys(name for pictures in names for name in pictures.classes))
-    for pictures, source in zip(validation, config.validation, strict=True):
-        for name in (pictures.classes[label] for label in np.unique(pictures.labels)):
-            if name not in classes:
-                raise QkvError(
-                    f"{source.path} has a class {name!r}, which {config.train[0].path} lacks; {nearest(name, classes)}"
-                )
-    if classes == classes[:1]:
-        raise QkvError(f"{config.train[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
-    return classes
-
-
-def _is_numbered(pictures: Pictures) -> bool:
-    return pictures.classes == tuple(map(str, range(len(pictures.classes))))
-
-
-def _part(
-    pictures: Sequence[Pictures],
-    sources: Sequence[PictureSource],
-    classes: tuple[str, ...],
-    cache: Path,
-    unreadable: list[str],
-    console: Console,
-) -> _Part:
-    places, labels = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
-    known = {name: number for number, name in enumerate(classes)}
-    for number, (own, source) in enumerate(zip(pictures, sources, strict=True)):
-        # Pictures of IDX files are in memory already.
-        faults = {} if source.images is not None else _check(own, source, cache, console)
-        unreadable += faults.values()
-        good = np.setdiff1d(np.arange(len(own)), np.array(sorted(faults), np.int64))
-        places.append(np.stack([np.full(len(good), number), good], axis=1))
-        # A class that is named in validation but has no picture there need not be trained on.
-        labels.append(np.array([known.get(name, -1) for name in own.classes])[own.labels[good]])
-    return _Part(pictures, np.concatenate(places), np.concatenate(labels))
-
-
-def _check(pictures: Pictures, source: PictureSource, cache: Path, console: Console) -> dict[int, str]:
-    """What is wrong with which pictures. All are decoded, once for each state of the files."""
-    key = [[name, _state(Path(name))] for name in map(pictures.name, range(len(pictures)))]
-    digest = hashlib.sha256(json.dumps([str(source), _state(source.path), key]).encode()).hexdigest()[:16]
-    file = cache / f"unreadable-{digest}.json"
-    if file.exists():
-        return {int(index): fault for index, fault in json.loads(file.read_text(encoding="utf-8")).items()}
-
-    faults = _find_faults(pictures, f"checking {source.path.name}", console)
-    try:
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(faults), encoding="utf-8")
-    except OSError as error:
-        raise QkvError(f"cannot write {file}: {error}; free some space or choose another place") from error
-    return faults
-
-
-def _find_faults(pictures: Pictures, what: str, console: Console) -> dict[int, str]:
-    def faults_of(indices: range) -> dict[int, str]:
-        found = {}
-        for index in indices:
-            try:
-                pictures.picture(index, 3)
-            except QkvError as error:
-                found[index] = str(error)
-        return found
-
-    starts = range(0, len(pictures), _CHECKED_AT_ONCE)
-    pieces = [range(start, min(start + _CHECKED_AT_ONCE, len(pictures))) for start in starts]
-    faults: dict[int, str] = {}
-    pool = ThreadPoolExecutor(_READERS)
-    try:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task(what, total=len(pictures))
-            for piece, found in zip(pieces, pool.map(faults_of, pieces), strict=True):
-                faults |= found
-                bar.advance(task, len(piece))
-    finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for a million pictures
-    return faults
-
-
-def _state(path: Path) -> list[int]:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # a name with a NUL in it
-        return []
-    return [found.st_size, found.st_mtime_ns]
-
-
-def _hold_out(part: _Part, share: float, seed: int) -> tuple[_Part, _Part]:
-    """The same share of each class, rounded; a class of a single picture gives none."""
-    share = min(share, _MOST_HELD_OUT / max(len(part), 1))
-    chosen = [np.empty(0, np.int64)]
-    for label in np.unique(part.labels).tolist():
-        members = np.flatnonzero(part.labels == label)
-        count = min(max(round(share * len(members)), 1), len(members) - 1)
-        order = permute(np.arange(count), len(members), derive_seed(seed, "holdout", label))
-        chosen.append(members[order])
-    held_out = np.sort(np.concatenate(chosen))
-    return part.select(np.setdiff1d(np.arange(len(part)), held_out)), part.select(held_out)

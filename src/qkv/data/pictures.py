@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qkv.config import nearest
-from qkv.data.picture import Picture, open_picture, pictures_inside
+from qkv.data.picture import Picture, files_inside, is_picture, open_picture
 from qkv.data.picture_table import read_table
 from qkv.data.readers import read_lines
 from qkv.errors import QkvError
@@ -92,6 +92,8 @@ class Pictures:
         classes: the names of the classes.
         read: a picture as it is stored; safe in threads.
         name: a picture's file, or its place in one.
+        numbered: whether the classes are mere numbers, which no file or folder names.
+        passed_over: files beside the pictures that are none, by their names.
     """
 
     def __init__(
@@ -100,9 +102,12 @@ class Pictures:
         classes: tuple[str, ...],
         read: Callable[[int], Picture],
         name: Callable[[int], str],
+        numbered: bool = False,
+        passed_over: Sequence[Path] = (),
     ) -> None:
         self.labels, self.classes = labels, classes
         self.read, self.name = read, name
+        self.numbered, self.passed_over = numbered, passed_over
 
     @classmethod
     def open(cls, source: PictureSource, cache: Path | None = None) -> "Pictures":
@@ -122,15 +127,15 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def picture(self, index: int, channels: int) -> Image.Image:
-        """One picture, grey (1) or in colour (3).
+    def picture(self, index: int, channels: int, enough: int | None = None) -> Image.Image:
+        """One picture, grey (1) or in colour (3); `enough` as `open_picture` takes it.
 
         Raises:
             QkvError: it cannot be read; the message names it.
         """
         content = self.read(index)
         try:
-            return open_picture(content, channels)
+            return open_picture(content, channels, enough)
         except QkvError as error:
             if isinstance(content, str | Path):
                 raise
@@ -148,20 +153,26 @@ def _of_folder(folder: Path) -> Pictures:
         raise QkvError(f"{folder} is divided already: train on one of {parts}, and name another as validation")
     files: list[str] = []
     labels: list[int] = []
+    passed_over = [file for file in sorted(folder.iterdir()) if is_picture(file)]  # beside the folders, of no class
     for number, class_ in enumerate(classes):
-        inside = [str(file) for file in pictures_inside(class_)]
+        there = files_inside(class_)
+        inside = [str(file) for file in there if is_picture(file)]
         if not inside:
-            raise QkvError(f"{class_} holds no pictures: add some, or remove the folder")
+            others = f" (not even {there[0].name}, by its name)" if there else ""
+            raise QkvError(f"{class_} holds no pictures{others}: add some, or remove the folder")
         files += inside
         labels += [number] * len(inside)
+        passed_over += [file for file in there if not is_picture(file)]
     names = tuple(class_.name for class_ in classes)
-    return Pictures(np.array(labels), names, files.__getitem__, files.__getitem__)
+    return Pictures(np.array(labels), names, files.__getitem__, files.__getitem__, passed_over=passed_over)
 
 
 def _of_table(source: PictureSource, cache: Path | None) -> Pictures:
     path = Path(source.table or "")
     images, values, told = read_table(path, source.image_column, source.label_column, cache)
-    labels, classes = _label_numbers(values, _class_names(source) or (tuple(told) if told else None), path)
+    named = _class_names(source) or (tuple(told) if told else None)
+    labels, classes = _label_numbers(values, named, path)
+    numbered = named is None and _are_numbers(classes)
 
     def name(index: int) -> str:
         return f"{path}, row {index + 1}"
@@ -172,7 +183,7 @@ def _of_table(source: PictureSource, cache: Path | None) -> Pictures:
         def read_file(index: int) -> Picture:
             return files[index] or _missing(name(index))
 
-        return Pictures(labels, classes, read_file, lambda i: files[i] or name(i))
+        return Pictures(labels, classes, read_file, lambda i: files[i] or name(i), numbered)
     if not (pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type) or _is_encoded(images.type)):
         raise QkvError(
             f"{path}: column {source.image_column!r} holds {images.type}, neither paths nor encoded pictures"
@@ -184,7 +195,11 @@ def _of_table(source: PictureSource, cache: Path | None) -> Pictures:
             cell = cell["bytes"] or (path.parent / cell["path"] if cell.get("path") else None)
         return cell or _missing(name(index))
 
-    return Pictures(labels, classes, read, name)
+    return Pictures(labels, classes, read, name, numbered)
+
+
+def _are_numbers(classes: tuple[str, ...]) -> bool:
+    return classes == tuple(map(str, range(len(classes))))
 
 
 def _is_encoded(kind: pa.DataType) -> bool:
@@ -256,8 +271,8 @@ def _of_idx(source: PictureSource) -> Pictures:
     pixels, numbers = _read_idx(path), _read_idx(Path(source.labels) if source.labels else beside)
     if pixels.ndim != 3 or numbers.ndim != 1 or len(pixels) != len(numbers) or 0 in pixels.shape:
         raise QkvError(f"{path} holds {pixels.shape} and its labels {numbers.shape} numbers: not pictures with labels")
-    labels, classes = _label_numbers(numbers.tolist(), _class_names(source), path)
-    return Pictures(labels, classes, pixels.__getitem__, lambda i: f"{path}, picture {i + 1}")
+    labels, classes = _label_numbers(numbers.tolist(), named := _class_names(source), path)
+    return Pictures(labels, classes, pixels.__getitem__, lambda i: f"{path}, picture {i + 1}", named is None)
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:

@@ -56,13 +56,18 @@ class Preprocessing:
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop must be above 0 and at most 1, not {self.crop}")
 
+    @property
+    def shorter_side(self) -> int:
+        """Pixels that the shorter side of a picture is scaled to, before the rest is cut off."""
+        return self.size if self.resize == "squash" else round(self.size / self.crop)
+
     def fit(self, image: Image.Image) -> Image.Image:
         """The picture with `size` x `size` pixels."""
         filter_ = RESAMPLING[self.interpolation]
         if self.resize == "squash":
             return image if image.size == (self.size, self.size) else image.resize((self.size, self.size), filter_)
         image = _shortened(image)
-        scale = round(self.size / self.crop) / min(image.size)
+        scale = self.shorter_side / min(image.size)
         width, height = (max(round(side * scale), self.size) for side in image.size)
         scaled = image if (width, height) == image.size else image.resize((width, height), filter_)
         left, top = round((width - self.size) / 2), round((height - self.size) / 2)

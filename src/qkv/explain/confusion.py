@@ -3,11 +3,13 @@
 import io
 from collections.abc import Sequence
 
-import matplotlib
 from jaxtyping import Int
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from qkv.explain.fonts import drawing, substitute
+from qkv.explain.words import printable
 
 _NUMBERED = 30
 """Up to so many classes, cells show their numbers."""
@@ -23,14 +25,14 @@ def draw_confusion(confusion: Int[Tensor, "K K"], classes: Sequence[str]) -> byt
     n = len(classes)
     shares = confusion.double() / confusion.sum(dim=1, keepdim=True).clamp(min=1)
     side = min(max(0.42 * n, 2.0), 30.0)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
+    with drawing("".join(classes) + "…") as missing:
+        labels = [substitute(printable(_short(name)), missing) for name in classes]
         figure = Figure(figsize=(side + 2, side + 2), dpi=110, facecolor="white")
         FigureCanvasAgg(figure)
         ax = figure.add_subplot()
         ax.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-        ax.set_xticks(range(n), [_label(name) for name in classes], rotation=90, fontsize=9)
-        ax.set_yticks(range(n), [_label(name) for name in classes], fontsize=9)
+        ax.set_xticks(range(n), labels, rotation=90, fontsize=9)
+        ax.set_yticks(range(n), labels, fontsize=9)
         ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
         ax.set_xlabel("taken for")
         ax.set_ylabel("is")
@@ -44,7 +46,5 @@ def draw_confusion(confusion: Int[Tensor, "K K"], classes: Sequence[str]) -> byt
     return file.getvalue()
 
 
-def _label(name: str) -> str:
-    # A dollar sign would start a formula.
-    text = name if len(name) <= 24 else name[:23] + "…"
-    return text.replace("$", r"\$")
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else name[:23] + "…"

@@ -1,9 +1,13 @@
 """Fonts for any script: which installed ones are needed beside matplotlib's own, and what none of them can draw."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
+import matplotlib
 from matplotlib import font_manager
+
+from qkv.explain.words import printable
 
 _FIRST = "DejaVu Sans"
 """Comes with matplotlib; covers Latin, Greek, Cyrillic and more."""
@@ -55,3 +59,20 @@ def find_fonts(text: str) -> tuple[list[str], set[str]]:
 def substitute(text: str, missing: Iterable[str]) -> str:
     """The text with a box for each character that cannot be drawn."""
     return text.translate({ord(character): _SUBSTITUTE for character in missing})
+
+
+@contextmanager
+def drawing(text: str) -> Iterator[set[str]]:
+    """Matplotlib as it comes, whatever the user's own settings are, but with fonts that draw a text, as no formula.
+
+    Args:
+        text: all that will be drawn, as it is before `printable`.
+
+    Yields:
+        The characters that no installed font has, for `substitute`.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        fonts, missing = find_fonts(printable(text))
+        matplotlib.rcParams.update({"font.family": fonts, "text.parse_math": False})
+        yield missing

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -12,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from qkv.errors import QkvError
+from qkv.explain.fonts import drawing, substitute
 from qkv.explain.patches import PatchAttention
+from qkv.explain.words import printable
 from qkv.files import atomic_file
 
 _PANEL = 2.2  # inches
@@ -44,9 +45,7 @@ def draw_patches(
     panels += [(f"layer {layer}, head {head}", grid) for head, grid in enumerate(attention.heads[layer - 1], 1)]
     columns = min(len(panels), _MOST_COLUMNS)
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams["text.parse_math"] = False
+    with drawing(heading) as missing:
         figure = Figure(figsize=(columns * _PANEL, rows * (_PANEL + 0.3) + 0.5), dpi=150, facecolor="white")
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -54,7 +53,7 @@ def draw_patches(
             _show(ax, image, *panel)
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        figure.suptitle(heading, fontsize=11)
+        figure.suptitle(substitute(printable(heading), missing), fontsize=11)
         try:
             with atomic_file(path) as temporary:
                 figure.savefig(temporary, format="png", bbox_inches="tight")

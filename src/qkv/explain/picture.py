@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from qkv.errors import QkvError
 from qkv.explain.attention import AttentionMap, AttentionRecord, informative_head
-from qkv.explain.fonts import find_fonts, substitute
+from qkv.explain.fonts import drawing, substitute
 from qkv.explain.words import Token, printable
 from qkv.files import atomic_file
 
@@ -78,10 +78,8 @@ def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> se
     """
     if path.suffix.lower() != ".png":
         raise QkvError(f"{path}: pictures are PNG files, give a name that ends in .png")
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the picture does not depend on the user's own settings
-        fonts, missing = find_fonts(printable("".join(_texts(panels, heading))))
-        matplotlib.rcParams.update({"font.family": fonts, "text.parse_math": False, "text.color": _INK})
+    with drawing("".join(_texts(panels, heading))) as missing:
+        matplotlib.rcParams["text.color"] = _INK
         figure = _compose(panels, heading, missing)
         box = figure.get_tightbbox().padded(_MARGIN)
         try:

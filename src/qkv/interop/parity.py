@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from qkv.errors import QkvError
-from qkv.interop.source import one_line
+from qkv.errors import QkvError, one_line
 from qkv.models.vit import ViT
 
 LIMIT = 1e-4  # largest difference of a logit, in float32

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from qkv.config import parse
-from qkv.errors import QkvError
-from qkv.model_directory import CONFIG, WEIGHTS
+from qkv.errors import QkvError, one_line
+from qkv.model_directory import CONFIG, WEIGHTS, fetch, is_hub_name
 
 T = TypeVar("T")
 
 PREPROCESSOR, README = "preprocessor_config.json", "README.md"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,13 @@ class Source:
         Raises:
             QkvError: there is none, or it lacks a configuration or weights that can be read without unpickling.
         """
-        folder = Path(name) if os.path.isdir(name) else _from_hub(name)  # false, not an error, for what is no path
+        folder = Path(name)
+        if not os.path.isdir(name):  # false, not an error, for what is no path
+            if not is_hub_name(name):
+                raise QkvError(
+                    f"there is no folder {name[:80]!r}; give a checkpoint's folder or a hub name (owner/name)"
+                )
+            folder = fetch(name, [CONFIG, PREPROCESSOR, WEIGHTS, README])
         if not (folder / CONFIG).is_file():
             raise QkvError(f"{name} is no checkpoint: it has no {CONFIG}")
         if not (folder / WEIGHTS).is_file():
@@ -112,26 +117,3 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise QkvError(f"{path} holds no mapping of fields to values; copy the checkpoint again")
     return data
-
-
-def _from_hub(name: str) -> Path:
-    # A typing error in `models/one` must not go out to the network when `models` is a folder here.
-    if not _HUB_NAME.fullmatch(name) or os.path.isdir(os.path.dirname(name)):
-        raise QkvError(f"there is no folder {name[:80]!r}; give a checkpoint's folder or a hub name (owner/name)")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, PREPROCESSOR, WEIGHTS, README]))
-    except (RepositoryNotFoundError, HFValidationError):
-        raise QkvError(f"there is no {name!r}: not a folder here, and not on the Hugging Face Hub") from None
-    except Exception as error:  # connection, proxy, quota, disk: many types, one meaning for the user
-        raise QkvError(
-            f"there is no folder {name!r}, and the Hugging Face Hub cannot be reached for it ({one_line(error)})"
-        ) from None
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of what an exception says."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -136,7 +136,8 @@ class Classifier:
     ) -> Iterator[tuple[Picture, list[Prediction] | QkvError]]:
         """Each picture with its classes, or with what is wrong with it, in order and as soon as its batch is done."""
         whole = (_loaded(picture) for picture in images)
-        for picture, logits in self.logits(whole, lambda picture: open_picture(picture, self.preprocessing.channels)):
+        how = self.preprocessing
+        for picture, logits in self.logits(whole, lambda x: open_picture(x, how.channels, how.shorter_side)):
             yield picture, logits if isinstance(logits, QkvError) else self._best(logits, top_k)
 
     def logits(

@@ -69,9 +69,9 @@ def evaluate_classifier(
     there = np.unique(pictures.labels).tolist()
     known = dict(zip(there, _labels_of([pictures.classes[number] for number in there], classifier.labels)))
     rows, labels, unreadable = [], [], []
-    channels = classifier.preprocessing.channels
+    how = classifier.preprocessing
     for done, (number, logits) in enumerate(
-        classifier.logits(range(len(pictures)), lambda i: pictures.picture(i, channels)), 1
+        classifier.logits(range(len(pictures)), lambda i: pictures.picture(i, how.channels, how.shorter_side)), 1
     ):
         if isinstance(logits, QkvError):
             unreadable.append(str(logits))

@@ -85,8 +85,9 @@ def explain_picture(
     Raises:
         QkvError: the picture cannot be read, there is no such layer, or the file cannot be written.
     """
-    shown = classifier.preprocessing.fit(open_picture(picture, classifier.preprocessing.channels))
-    attention = record_patches(classifier.model, classifier.preprocessing(shown))
+    how = classifier.preprocessing
+    shown = how.fit(open_picture(picture, how.channels, how.shorter_side))
+    attention = record_patches(classifier.model, how(shown))
     predictions = classifier.classify(picture)
     best = predictions[0]
     draw_patches(shown, attention, out, layer=layer, heading=f"{picture.name}: {best.label} {best.probability:.1%}")

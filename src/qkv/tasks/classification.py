@@ -1,7 +1,7 @@
 """Training a classifier of pictures: cross-entropy with soft targets, accuracy and calibration, export."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from rich.console import Console
 from torch import Tensor
 
+from qkv.config import parse
 from qkv.data.image_data import ImageBatch, ImageData, ImageDataConfig
 from qkv.data.preprocessing import Interpolation, Preprocessing, Resize
 from qkv.errors import QkvError
@@ -27,6 +28,7 @@ from qkv.models.weights import get_weights, set_weights
 from qkv.tasks.card import classifier_card
 
 HEAD = ("head.weight", "head.bias")
+_SCALES = ("mean", "std", "resize", "crop", "interpolation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +39,14 @@ class ClassificationConfig:
         data: what to train and validate on.
         model: its sizes.
         label_smoothing: share of the probability spread over all classes (Szegedy et al. 2016, section 7).
-        mean: of each channel, which pictures are shifted by; 0.5 for each if not given.
-        std: of each channel, which they are scaled by; 0.5 for each if not given.
+        mean: of each channel, which pictures are shifted by.
+        std: of each channel, which they are scaled by.
         resize: `crop` keeps the proportions and cuts off what is too much, `squash` keeps everything.
         crop: share of the shorter side that is kept by `crop`.
         interpolation: when pictures are resized.
+
+    What of the last five is not given is that of the model that training starts from; if it starts from new weights,
+    mean and std are 0.5 for each channel, and the rest as `Preprocessing` has it.
     """
 
     data: ImageDataConfig
@@ -49,9 +54,9 @@ class ClassificationConfig:
     label_smoothing: float = 0.1
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    resize: Resize = "crop"
-    crop: float = 1.0
-    interpolation: Interpolation = "bicubic"
+    resize: Resize | None = None
+    crop: float | None = None
+    interpolation: Interpolation | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -62,15 +67,14 @@ class ClassificationConfig:
     def preprocessing(self) -> Preprocessing:
         """From a picture to what the model reads."""
         half = (0.5,) * self.model.channels
-        return Preprocessing(
-            size=self.model.image_size,
-            channels=self.model.channels,
-            mean=self.mean or half,
-            std=self.std or half,
-            resize=self.resize,
-            crop=self.crop,
-            interpolation=self.interpolation,
-        )
+        given = {"mean": half, "std": half, **self.given_preprocessing}
+        return Preprocessing(size=self.model.image_size, channels=self.model.channels, **given)
+
+    @property
+    def given_preprocessing(self) -> dict[str, Any]:
+        """What is said of it."""
+        values = {name: getattr(self, name) for name in _SCALES}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,68 @@ class _Validation:
 
     temperature: float
     confusion: Int[Tensor, "K K"]
+
+
+@dataclass(frozen=True)
+class _Initial:
+    """A trained model to start from.
+
+    Attributes:
+        folder: its model directory.
+        labels: its classes.
+        preprocessing: what its pictures were prepared with.
+    """
+
+    folder: Path
+    labels: list[str]
+    preprocessing: Preprocessing
+
+    @classmethod
+    def read(cls, folder: Path, sizes: ViTConfig) -> "_Initial":
+        """Its configuration.
+
+        Raises:
+            QkvError: it is no classifier's, or of other sizes.
+        """
+        saved = read_config(folder)
+        labels, model, preprocessing = (saved.get(name) for name in ("labels", "model", "preprocessing"))
+        if not isinstance(labels, list) or not isinstance(model, dict) or not isinstance(preprocessing, dict):
+            raise QkvError(f"{folder}: config.json lacks labels, model or preprocessing: it is no classifier's")
+        wanted = {name: _comparable(value) for name, value in asdict(sizes).items() if "drop" not in name}
+        for name, value in wanted.items():
+            if _comparable(model.get(name, value)) != value:
+                raise QkvError(f"model.{name} is {value!r}, but the initial model's is {model[name]!r}: set it to that")
+        return cls(folder, labels, parse(Preprocessing, preprocessing, f"{folder / 'config.json'}: preprocessing"))
+
+    def complete(self, config: ClassificationConfig) -> tuple[ClassificationConfig, str]:
+        """The configuration, with what it leaves open of the preprocessing as it was for the initial model.
+
+        Returns:
+            That, and in what else the two differ, for the user.
+        """
+        before = {name: getattr(self.preprocessing, name) for name in _SCALES}
+        given = config.given_preprocessing
+        others = [f"{name} {value} instead of {before[name]}" for name, value in given.items() if value != before[name]]
+        said = f"not as for the initial model, which has to get used to it: {', '.join(others)}"
+        completed = replace(config, **{**before, **given})
+        return completed, f"pictures are prepared {said if others else 'as for the initial model'}"
+
+    def give_weights(self, model: ViT, classes: tuple[str, ...]) -> str:
+        """Let a model begin with these weights.
+
+        Returns:
+            What became of the head, for the user.
+        """
+        weights, source = read_weights(self.folder), str(self.folder)
+        if list(classes) == self.labels:
+            set_weights(model, weights, source)
+            return f"started from the initial model, its head too: the {len(classes)} classes are the same"
+        new = get_weights(model)
+        set_weights(model, {**weights, **{name: new[name] for name in HEAD}}, source)
+        return (
+            f"started from the initial model, but for its head: {len(self.labels)} classes give way to "
+            f"{len(classes)} others"
+        )
 
 
 class ClassificationTask:
@@ -108,6 +174,10 @@ class ClassificationTask:
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
+        start = None if initial is None else _Initial.read(initial, config.model)
+        if start is not None:
+            config, said = start.complete(config)
+            console.print(said, highlight=False)
         data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, console)
         console.print(data.report)
         samples = folder / "samples.png"
@@ -116,8 +186,8 @@ class ClassificationTask:
         console.print(f"augmented samples: {samples}", highlight=False)
         model = ViT(config.model, len(data.classes))
         console.print(f"{sum(p.numel() for p in model.parameters()):,} parameters", highlight=False)
-        if initial is not None:
-            console.print(_start_from(model, initial, data.classes), highlight=False)
+        if start is not None:
+            console.print(start.give_weights(model, data.classes), highlight=False)
         return cls(config, data, model)
 
     def n_batches(self, epoch: int) -> int:
@@ -182,29 +252,6 @@ class ClassificationTask:
 
 def _cross_entropy(logits: Float[Tensor, "B K"], targets: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
     return -(targets * logits.float().log_softmax(dim=1)).sum()
-
-
-def _start_from(model: ViT, initial: Path, classes: tuple[str, ...]) -> str:
-    """Take over the weights of a trained model.
-
-    Returns:
-        What became of the head, for the user.
-    """
-    saved = read_config(initial)
-    if not isinstance(saved.get("labels"), list) or not isinstance(saved.get("model"), dict):
-        raise QkvError(f"{initial}: config.json lacks labels or model: it is no classifier's")
-    known = {name: _comparable(value) for name, value in saved["model"].items()}
-    sizes = {name: value for name, value in asdict(model.config).items() if "drop" not in name}
-    for name, value in sizes.items():
-        if known.get(name, value) != _comparable(value):
-            raise QkvError(f"model.{name} is {value!r}, but the initial model's is {known[name]!r}: set it to that")
-    weights, before = read_weights(initial), saved["labels"]
-    if list(classes) == before:
-        set_weights(model, weights, str(initial))
-        return f"started from the initial model, its head too: the {len(classes)} classes are the same"
-    new = get_weights(model)
-    set_weights(model, {**weights, **{name: new[name] for name in HEAD}}, str(initial))
-    return f"started from the initial model, but for its head: {len(before)} classes give way to {len(classes)} others"
 
 
 def _comparable(value: Any) -> Any:

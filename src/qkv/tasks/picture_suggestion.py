@@ -64,7 +64,7 @@ def suggest_classifier(
             "max_steps": steps,
             "accumulate": parts,
             "warmup": min(steps // 10, 1000),
-            "learning_rate": 1e-3 if initial is None else 2e-4,
+            "learning_rate": 1e-3,
             "layer_decay": 1.0 if initial is None else 0.75,
             "schedule": "cosine",
             "weight_decay": 0.05,
