@@ -1,8 +1,8 @@
 """Every command and every piece of Python that README and docs show is run, page by page, in a fresh folder.
 
 A page's ```sh and ```python blocks form one script. A block after a comment `<!-- not run: why -->` is left out; that
-is for what would go to the network or never end. `fixtures/` holds the files that pages speak of, `bin/` a `qkv` that
-trains only a few small steps (server.py).
+is for what would go to the network or never end. `fixtures/` holds the files that pages speak of (`clothes` are test
+pictures of Fashion-MNIST: Xiao et al. 2017, MIT), `bin/` a `qkv` that trains only a few small steps (server.py).
 """
 
 import os
