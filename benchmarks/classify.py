@@ -34,6 +34,7 @@ from qkv.pipelines.classifier import Classifier
 
 SIZE, CLASSES = 224, 1000
 SECONDS = 0.5  # that one turn lasts, at least
+PAUSE = 0.3  # before each turn, until the threads of the one before have stopped spinning
 PACKAGES = ("qkv", "torch", "timm", "transformers", "onnxruntime", "openvino")
 
 TORCHVISION_OPERATORS = (
@@ -100,8 +101,11 @@ def contest(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
     for turn in turns.values():
         turn()
     seconds: dict[str, list[float]] = {name: [] for name in turns}
+    order = list(turns.items())
     for _ in range(rounds):
-        for name, turn in turns.items():
+        order.append(order.pop(0))  # nobody always follows the same one
+        for name, turn in order:
+            time.sleep(PAUSE)
             calls, start = 0, time.perf_counter()
             while (elapsed := time.perf_counter() - start) < SECONDS or not calls:
                 turn()

@@ -1,5 +1,5 @@
 """Where a model runs: the same numbers as in training, with less work."""
 
-from qkv.runtime.fused import fused
+from qkv.runtime.fusion import fused
 
 __all__ = ["fused"]
