@@ -39,6 +39,8 @@ def fused(model: Model) -> Model:
         for name, child in list(module.named_children()):
             if isinstance(child, MultiHeadAttention):
                 module.add_module(name, FusedAttention(child))
+            elif isinstance(child, nn.Dropout):
+                module.add_module(name, nn.Identity())  # the same in evaluation, at a fifth of the cost of a call
     return model
 
 
@@ -85,5 +87,5 @@ class FusedAttention(MultiHeadAttention):
         """Queries, keys and values; one product unless positions make their inputs differ."""
         if query_pos is not None or key_pos is not None:
             return super().project(x, query_pos, key_pos)
-        query, key, value = self._projection(x).split(self._widths, dim=-1)
+        query, key, value = self._projection(x).split_with_sizes(self._widths, dim=-1)
         return self._split(query), self._split(key), self._split(value)
