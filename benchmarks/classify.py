@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import platform
+import random
 import statistics
 import tempfile
 import time
@@ -102,8 +103,9 @@ def contest(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
         turn()
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     order = list(turns.items())
+    draw = random.Random(0)
     for _ in range(rounds):
-        order.append(order.pop(0))  # nobody always follows the same one
+        draw.shuffle(order)  # nobody always follows the same one
         for name, turn in order:
             time.sleep(PAUSE)
             calls, start = 0, time.perf_counter()
