@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
     return ParallelData.open(config, TokenizerConfig(vocabulary=350, sampling=0.3), folder, 1, Console(quiet=True))
 
 
-def sampler(data: ParallelData, **changes: float) -> BatchSampler:
+def sampler(data: ParallelData, **changes: object) -> BatchSampler:
     options = {"batch_tokens": 500, "temperature": 1.0, "seed": 1, "window": 150} | changes
     return BatchSampler(data.train, **options)  # pyright: ignore
 
@@ -104,13 +104,13 @@ def test_the_first_batch_is_the_longest(data: ParallelData) -> None:
         assert lengths[0] == max(lengths) == max(data.train.longest_source, data.train.longest_target)
 
 
-def test_temperature_evens_out_without_favourites(data: ParallelData) -> None:
+def test_temperature_and_weights_without_favourites(data: ParallelData) -> None:
     usable = data.train.usable_pairs
-    for temperature in (2.0, 1e9):
-        batches = sampler(data, temperature=temperature)
+    for temperature, factors in ((2.0, (1, 1, 1)), (1e9, (1, 1, 1)), (1.0, (1, 1, 4)), (2.0, (0.5, 1, 3))):
+        batches = sampler(data, temperature=temperature, weights=factors)
         drawn = [counts(data, list(batches.batches(epoch))) for epoch in range(6)]
         total = np.sum(drawn, axis=0)
-        weights = usable ** (1 / temperature)
+        weights = usable ** (1 / temperature) * factors
         for direction in range(3):
             of_direction = total[slice(*data.train.range(direction))]
             share = of_direction.sum() / total.sum()

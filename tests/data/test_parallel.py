@@ -207,3 +207,8 @@ def test_missing_file_and_unknown_direction(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "a", {"en": ["a"], "zh-Hans": ["b"]}, ["en-zh-Hans", "en-fr"])
     with pytest.raises(QkvError, match="no direction 'en-fr'; its languages make en-zh-Hans, zh-Hans-en"):
         open_data(tmp_path, DataConfig(train=[corpus]))
+    corpus = corpus_of(tmp_path, "b", {"en": sentences(60, 0), "de": sentences(60, 1)})
+    with pytest.raises(QkvError, match=r"data\.weights names 'en-da', .*; did you mean 'en-de'"):
+        open_data(tmp_path, DataConfig(train=[corpus], weights={"en-da": 2}))
+    with pytest.raises(ValueError, match="weights: that of en-de must be positive, not 0"):
+        DataConfig(train=[corpus], weights={"en-de": 0})

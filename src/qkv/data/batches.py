@@ -1,6 +1,6 @@
 """Batches of sentence pairs: which pairs meet in one, and how they become tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,7 @@ class BatchSampler:
         examples: the pairs.
         batch_tokens: largest batch, as sentences times the longest sentence of either side.
         temperature: a direction with n pairs is drawn in proportion to n^(1/temperature).
+        weights: factors on these proportions, one for each direction; 1 for all if not given.
         seed: of all shuffling.
         window: draws to a window, about.
 
@@ -86,7 +87,14 @@ class BatchSampler:
     """
 
     def __init__(
-        self, examples: Examples, *, batch_tokens: int, temperature: float = 1.0, seed: int, window: int = BLOCK
+        self,
+        examples: Examples,
+        *,
+        batch_tokens: int,
+        temperature: float = 1.0,
+        weights: Sequence[float] | None = None,
+        seed: int,
+        window: int = BLOCK,
     ) -> None:
         longest = max(examples.longest_source, examples.longest_target)
         if longest > batch_tokens:
@@ -95,10 +103,10 @@ class BatchSampler:
             )
         self._examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
         usable = examples.usable_pairs.astype(float)
-        weights = usable ** (1 / temperature)
+        proportions = usable ** (1 / temperature) * (1.0 if weights is None else np.array(weights))
         # Unusable pairs are drawn and dropped, which spares a list of the usable ones; hence the quotient.
         self._sizes = [examples.size(direction) for direction in range(len(usable))]
-        draws = usable.sum() * weights / weights.sum() * np.divide(self._sizes, usable)
+        draws = usable.sum() * proportions / proportions.sum() * np.divide(self._sizes, usable)
         self._draws = [max(1, round(n)) for n in draws]
         self.windows = max(1, round(sum(self._draws) / window))
 

@@ -67,6 +67,7 @@ class DataConfig:
         validation: sources of validation pairs; if there are none, some pairs of each training corpus are held out.
         temperature: a direction with n pairs is drawn in proportion to n^(1/temperature): 1 as often as it occurs,
             larger values more and more evenly (Arivazhagan et al. 2019, section 3.3).
+        weights: direction to a factor on how often it is drawn, such as {en-de: 4}; 1 for each that is not named.
         max_length: pairs with more tokens on a side are left out of training, and counted in the report.
         batch_tokens: largest batch, as sentences times the longest sentence of either side.
         holdout: pairs held out if there is no validation, at most 5 % of the training pairs.
@@ -75,6 +76,7 @@ class DataConfig:
     train: list[CorpusConfig]
     validation: list[CorpusConfig] = field(default_factory=list)
     temperature: float = 1.0
+    weights: dict[str, float] = field(default_factory=dict)
     max_length: int = 256
     batch_tokens: int = 4096
     holdout: int = 1000
@@ -84,6 +86,9 @@ class DataConfig:
             raise ValueError("train names no corpus")
         if self.temperature < 1:
             raise ValueError(f"temperature must be at least 1, not {self.temperature}")
+        for direction, weight in self.weights.items():
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"weights: that of {direction} must be positive, not {weight}")
         for name in ("max_length", "batch_tokens", "holdout"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress as ProgressBar
 from rich.progress import SpinnerColumn, TimeRemainingColumn
 
+from qkv.config import nearest
 from qkv.data.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
 from qkv.data.codec import Codec, Direction, format_direction
 from qkv.data.config import CorpusConfig, DataConfig
@@ -104,7 +105,11 @@ class ParallelData:
         self.validation = Examples(held_out, codec, config.max_length)
         self._check()
         self._sampler = BatchSampler(
-            self.train, batch_tokens=config.batch_tokens, temperature=config.temperature, seed=seed
+            self.train,
+            batch_tokens=config.batch_tokens,
+            temperature=config.temperature,
+            weights=_weights(config, codec.directions),
+            seed=seed,
         )
         self._epoch: tuple[int, Epoch] | None = None
 
@@ -228,6 +233,14 @@ def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: P
     if saved["stores"] != stores:
         _log.warning("the training text has changed since the vocabulary was learnt from it; the vocabulary is kept")
     return Codec.load(folder, saved)
+
+
+def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:
+    names = list(map(format_direction, directions))
+    for name in config.weights:
+        if name not in names:
+            raise QkvError(f"data.weights names {name!r}, which is no direction of the data; {nearest(name, names)}")
+    return [config.weights.get(name, 1.0) for name in names]
 
 
 def _redirected(codec: Codec, directions: tuple[Direction, ...]) -> Codec:
