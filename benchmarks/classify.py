@@ -12,19 +12,14 @@ import argparse
 import functools
 import importlib.util
 import json
-import os
-import platform
-import random
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.contest import Turn, contest, machine, versions
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -34,8 +29,6 @@ from qkv.models.vit import ViT, ViTConfig
 from qkv.pipelines.classifier import Classifier
 
 SIZE, CLASSES = 224, 1000
-SECONDS = 0.5  # that one turn lasts, at least
-PAUSE = 0.3  # before each turn, until the threads of the one before have stopped spinning
 PACKAGES = ("qkv", "torch", "timm", "transformers", "onnxruntime", "openvino")
 
 TORCHVISION_OPERATORS = (
@@ -43,8 +36,6 @@ TORCHVISION_OPERATORS = (
     *("ps_roi_pool", "_ps_roi_pool_backward", "deform_conv2d", "_deform_conv2d_backward", "nms", "qnms", "qroi_align"),
 )
 LIBRARIES: list[torch.library.Library] = []  # what they declare goes when they go
-
-Turn = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -91,29 +82,10 @@ def main() -> None:
             for name, seconds in contest(turns, options.rounds).items():
                 rows.append({"model": MODELS[model].name, "batch": batch, "contestant": name, "seconds": seconds})
     show(rows)
-    result = {"rows": rows, "rounds": options.rounds, "versions": versions(), "machine": machine()}
+    result = {"rows": rows, "rounds": options.rounds, "versions": versions(PACKAGES), "machine": machine()}
     print(json.dumps(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def contest(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
-    """Median seconds of one call of each, measured in turns."""
-    for turn in turns.values():
-        turn()
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    order = list(turns.items())
-    draw = random.Random(0)
-    for _ in range(rounds):
-        draw.shuffle(order)  # nobody always follows the same one
-        for name, turn in order:
-            time.sleep(PAUSE)
-            calls, start = 0, time.perf_counter()
-            while (elapsed := time.perf_counter() - start) < SECONDS or not calls:
-                turn()
-                calls += 1
-            seconds[name].append(elapsed / calls)
-    return {name: statistics.median(found) for name, found in seconds.items()}
 
 
 def inference(sizes: Sizes, images: Tensor, console: Console) -> dict[str, Turn]:
@@ -245,22 +217,6 @@ def show(rows: list[dict]) -> None:
         speed = row["batch"] / row["seconds"]
         table.add_row(row["model"], str(row["batch"]), row["contestant"], f"{speed:,.1f}", f"{ratio:.2f}")
     Console().print(table)
-
-
-def versions() -> dict[str, str]:
-    """Of what took part."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def machine() -> str:
-    """Where it ran."""
-    return f"{platform.platform()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 if __name__ == "__main__":
