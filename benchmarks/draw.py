@@ -4,7 +4,8 @@
 
 Random weights: 12 layers of width 512, 64 caption tokens, then 256 image tokens of 8,192, sampled one by one with a
 cache, in float32. The contestants take turns within each round, and the median over the rounds counts. The second table
-tells what a token costs as the sequence grows, the median over the rounds too. What is not installed is left out, by name.
+tells what a token costs as the sequence grows, the median over the rounds too. What is not installed is left out, by
+name.
 """
 
 import argparse
