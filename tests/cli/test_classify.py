@@ -140,7 +140,10 @@ def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
     ("arguments", "message"),
     [
         (("classify", "multi30k", "pictures"), "multi30k is a translator, which cannot classify: use `qkv translate`"),
-        (("translate", "tiny", "--to", "de", "text"), "tiny is a vit, which cannot translate: use `qkv classify`"),
+        (
+            ("translate", "tiny", "--to", "de", "text"),
+            "tiny is a classifier, which cannot translate: use `qkv classify`",
+        ),
         (("classify", "tiny", "none.png"), "none.png does not exist"),
         (("eval", "tiny"), "tiny is a classifier: give its test set"),
         (("eval", "tiny", "pictures"), "pictures has no class folders"),

@@ -212,3 +212,22 @@ def test_files_that_are_passed_over_are_named_and_counted(tmp_path: Path) -> Non
     (note,) = split(source, cache=tmp_path / "cache").notes
     assert f"{tmp_path}/f: passed over, 5 in all, " in note
     assert all(name in note for name in ("loose.png", "ant/a.heic", "ant/deep/b.txt")) and note.endswith(", …")
+
+
+def test_pictures_without_classes_are_divided_by_a_column_of_their_table(tmp_path: Path) -> None:
+    for i in range(9):
+        Image.new("L", (2, 2), i).save(tmp_path / f"{i}.png")
+    (tmp_path / "t.csv").write_text(
+        "image,part\n" + "".join(f"{i}.png,{'val' if i % 3 else 'train'}\n" for i in range(9))
+    )
+    parts = [[PictureSource(table=str(tmp_path / "t.csv"), where={"part": part})] for part in ("train", "val")]
+    found = PictureSplit.open(*parts, 0.1, tmp_path / "cache", 1, Console(file=StringIO()), labelled=False)
+    shown = [
+        [part.picture(i, 1, 2).getpixel((0, 0)) for i in range(len(part))] for part in (found.train, found.validation)
+    ]
+    assert shown == [[0, 3, 6], [1, 2, 4, 5, 7, 8]]
+    assert not found.notes
+    everything = [PictureSource(folder=str(tmp_path))]
+    held = PictureSplit.open(everything, [], 1 / 3, tmp_path / "held", 1, Console(file=StringIO()), labelled=False)
+    assert (len(held.train), len(held.validation)) == (6, 3)
+    assert not names(held.train) & names(held.validation)

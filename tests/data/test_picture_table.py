@@ -2,15 +2,19 @@
 
 import json
 import tempfile
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from rich.console import Console
 
+from qkv.config import parse
 from qkv.data import picture_table
+from qkv.data.caption_readers import open_source
+from qkv.data.caption_sources import CaptionSource
 from qkv.data.pictures import Pictures, PictureSource
 from qkv.errors import QkvError
 
@@ -116,3 +120,65 @@ def test_two_columns_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,image,label\na.png,b.png,0\n")
     with pytest.raises(QkvError, match="several columns 'image'"):
         Pictures.open(PictureSource(table=str(tmp_path / "t.csv")))
+
+
+def split_table(folder: Path) -> dict[str, object]:
+    """Six pictures, three to train on; their brightness is their row."""
+    rows = {"image": [png(i) for i in range(6)], "label": ["a", "b", "c"] * 2, "year": [1, 1, 2, 2, 3, 3]}
+    splits = ["train", "val", "train", "test", "train", "val"]
+    parquet.write_table(pa.table({**rows, "split": splits, "caption": splits}), folder / "t.parquet")
+    lines = [f"{i}.png,{rows['label'][i]},{rows['year'][i]},{splits[i]},{splits[i]}" for i in range(6)]
+    (folder / "t.csv").write_text("\n".join(["image,label,year,split,caption", *lines]))
+    for i in range(6):
+        (folder / f"{i}.png").write_bytes(png(i))
+    return {"split": splits, **rows}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("captioned", [False, True])
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ({"split": "train"}, [0, 2, 4]),
+        ({"split": ["val", "test"]}, [1, 3, 5]),
+        ({"year": 1}, [0, 1]),
+        ({"year": "2", "split": "test"}, [3]),
+        ({"split": "train", "year": [1, 3]}, [0, 4]),
+        ({}, list(range(6))),
+    ],
+)
+def test_rows_are_chosen_by_the_values_of_columns(kind: str, captioned: bool, where: dict, rows: list[int], tmp_path):
+    known = split_table(tmp_path)
+    place = {"table": str(tmp_path / f"t.{kind}"), "where": where}
+    if captioned:
+        source = open_source(parse(CaptionSource, place, "test"), tmp_path / "cache", Console(file=StringIO()))
+        pictures = source.pictures
+        assert [source.texts(i)[0][1] for i in range(len(source))] == [known["split"][row] for row in rows]
+    else:
+        pictures = Pictures.open(parse(PictureSource, place, "test"))
+        assert [pictures.classes[label] for label in pictures.labels] == [known["label"][row] for row in rows]
+        unlabelled = Pictures.open(parse(PictureSource, place, "test"), labelled=False)
+        assert [unlabelled.name(i) for i in range(len(unlabelled))] == [pictures.name(i) for i in range(len(rows))]
+    assert [pictures.picture(i, 1).getpixel((0, 0)) for i in range(len(pictures))] == rows
+    if kind == "parquet":
+        assert [pictures.name(i) for i in range(len(pictures))] == [f"{place['table']}, row {row + 1}" for row in rows]
+
+
+@pytest.mark.parametrize("source", [PictureSource, CaptionSource])
+def test_a_choice_that_leaves_nothing_says_what_there_is(source: type, tmp_path: Path) -> None:
+    split_table(tmp_path)
+    for where, said in (
+        ({"splt": "train"}, r"t\.csv has no column 'splt'; did you mean 'split'\?"),
+        ({"split": "vall"}, r"t\.csv: no row has 'vall' as split; did you mean 'val'\?"),
+        ({"split": ["val", "x"]}, r"t\.csv: no row has 'x' as split; choose from test, train, val"),
+        ({"split": "test", "year": 1}, r"t\.csv: no row has '1' as year; choose from 2"),
+        ({"split": []}, r"t\.csv: where asks for no value of split"),
+    ):
+        chosen = parse(source, {"table": str(tmp_path / "t.csv"), "where": where}, "test")
+        with pytest.raises(QkvError, match=said):
+            if isinstance(chosen, CaptionSource):
+                open_source(chosen, tmp_path / "cache", Console(file=StringIO()))
+            else:
+                Pictures.open(chosen)
+    with pytest.raises(QkvError, match="where chooses rows of a table"):
+        parse(source, {"folder": str(tmp_path), "where": {"split": "train"}}, "test")

@@ -113,3 +113,43 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
             PictureSource(**fields)
     with pytest.raises(QkvError, match="holds no labelled pictures"):
         PictureSource.of(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rows_of_a_table_are_chosen(kind: str, tmp_path: Path) -> None:
+    columns = {"image": ["1.png", "2.png", "3.png", "4.png"], "label": ["x", "", "y", "x"]}
+    columns |= {"split": ["train", "val", "train", "train"], "part": [1, 1, 1, 2]}
+    for value in (1, 2, 3, 4):
+        (tmp_path / f"{value}.png").write_bytes(png(value))
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        rows = [columns.keys(), *zip(*columns.values(), strict=True)]
+        path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    else:
+        parquet.write_table(pa.table(columns), path)
+    chosen = Pictures.open(PictureSource(table=str(path), where={"split": "train", "part": 1}))
+    assert contents(chosen) == [("x", 1), ("y", 3)]
+    others = Pictures.open(PictureSource(table=str(path), where={"split": "val"}), labelled=False)
+    assert contents(others) == [("pictures", 2)]
+    with pytest.raises(QkvError, match="row 2 has no label"):  # the row of the file, not of what was chosen
+        Pictures.open(PictureSource(table=str(path), where={"split": "val"}))
+
+
+def test_pictures_without_classes(tmp_path: Path) -> None:
+    for name, value in (("2.png", 2), ("deep/1.png", 1), ("train/3.png", 3)):
+        (tmp_path / "f" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "f" / name).write_bytes(png(value))
+    found = Pictures.open(PictureSource.of(tmp_path / "f"), labelled=False)
+    assert sorted(contents(found)) == [("pictures", 1), ("pictures", 2), ("pictures", 3)]
+    (tmp_path / "a-images-idx3-ubyte").write_bytes(idx(np.full((2, 3, 3), 7)))  # and no labels beside it
+    assert (
+        contents(Pictures.open(PictureSource.of(tmp_path / "a-images-idx3-ubyte"), labelled=False))
+        == [("pictures", 7)] * 2
+    )
+    (tmp_path / "t.csv").write_text("image\nf/2.png\n")
+    assert contents(Pictures.open(PictureSource.of(tmp_path / "t.csv"), labelled=False)) == [("pictures", 2)]
+    with pytest.raises(QkvError, match="is no folder"):
+        Pictures.open(PictureSource(folder=str(tmp_path / "g")), labelled=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(QkvError, match="empty holds no pictures"):
+        Pictures.open(PictureSource(folder=str(tmp_path / "empty")), labelled=False)

@@ -23,15 +23,17 @@ def shortened(arguments: list[str]) -> list[str]:
         return arguments
     # Several processes would import everything several times; they have tests of their own.
     arguments = [*arguments, "--processes", "1"] if "--processes" in arguments else arguments
-    # A model that is started from has its sizes already.
-    sizes = {} if "--initial" in arguments else SIZES if of_pictures(arguments) else {**SIZES, **TOKENIZER}
-    return [*arguments, *(word for name, value in {**STEPS, **sizes}.items() for word in ("--set", f"{name}={value}"))]
+    fields = {**STEPS, **sizes(arguments)}
+    return [*arguments, *(word for name, value in fields.items() for word in ("--set", f"{name}={value}"))]
 
 
-def of_pictures(arguments: list[str]) -> bool:
-    """Whether a training run has no tokenizer."""
+def sizes(arguments: list[str]) -> dict[str, int]:
+    """What makes the model of a training run small."""
     recipe = Path(arguments[1])
-    return "vit" in arguments or (recipe.is_file() and "system: vit" in recipe.read_text())
+    text = recipe.read_text() if recipe.is_file() else ""
+    if "--initial" in arguments or "system: dvae" in text:  # has its sizes already, or is no Transformer
+        return {}
+    return SIZES if "vit" in arguments or "system: vit" in text else {**SIZES, **TOKENIZER}
 
 
 def run(arguments: list[str]) -> int:

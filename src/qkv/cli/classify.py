@@ -30,8 +30,8 @@ def classify(
     files = find_pictures(pictures)
     classifier = qkv.load(model)
     unreadable = 0
-    with progress_bar() as bar:
-        task = bar.add_task("pictures", total=len(files))
+    with progress_bar("pictures") as bar:
+        task = bar.add_task("classifying", total=len(files))
         for file, answer in classifier.stream(files, top_k):
             if isinstance(answer, QkvError):
                 unreadable += 1

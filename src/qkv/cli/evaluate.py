@@ -64,8 +64,8 @@ def _evaluate_classifier(model: str, data: Path, confusion: Path | None, as_json
     from qkv.pipelines.classifier_report import evaluate_classifier
 
     classifier = qkv.load(model)
-    with progress_bar() as bar:
-        task = bar.add_task("pictures")
+    with progress_bar("pictures") as bar:
+        task = bar.add_task(data.name)
         report = evaluate_classifier(
             classifier,
             Pictures.open(PictureSource.of(data)),
@@ -117,7 +117,7 @@ def _evaluate_translator(
     if len(sources) != len(references):
         raise QkvError(f"{src} has {len(sources):,} lines, {ref} has {len(references):,}: line n must belong to line n")
     translator = qkv.load(model)
-    with progress_bar() as bar:
+    with progress_bar("lines") as bar:
         task = bar.add_task(src.name, total=len(sources))
         translations = translator.translate(
             sources,

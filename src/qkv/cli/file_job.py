@@ -18,11 +18,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 import qkv
 from qkv.cli.lines import Work, check_lines, file_blocks
@@ -50,7 +53,7 @@ def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any
     if done:
         print(f"going on behind line {done:,} of {survey.lines:,}", file=sys.stderr)
     try:
-        with progress_bar() as bar, partial.open("ab") as file:
+        with progress_bar("lines") as bar, partial.open("ab") as file:
             task = bar.add_task(source.name, total=survey.lines, completed=done)
             for block in file_blocks(source, skip=done):
                 file.write(work(block, _within(bar, task, done, len(block))))
@@ -72,13 +75,19 @@ def _within(bar: Progress, task: TaskID, start: int, size: int) -> Callable[[int
     return lambda done, total: bar.update(task, completed=start + size * done / total)
 
 
-def progress_bar() -> Progress:
-    """A bar for lines on standard error; nothing where that is no terminal."""
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+def progress_bar(unit: str) -> Progress:
+    """A bar on standard error, with rate and time left; nothing where that is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("lines"),
+        TextColumn(unit),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

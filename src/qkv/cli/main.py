@@ -7,6 +7,7 @@ import typer
 
 from qkv.cli.average import average
 from qkv.cli.classify import classify
+from qkv.cli.draw import draw
 from qkv.cli.evaluate import evaluate
 from qkv.cli.explain import explain
 from qkv.cli.export import export
@@ -19,6 +20,7 @@ from qkv.errors import QkvError
 VERBS = {
     "translate": translate,
     "classify": classify,
+    "draw": draw,
     "train": train,
     "eval": evaluate,
     "explain": explain,

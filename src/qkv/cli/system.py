@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from qkv.errors import QkvError
 
-_NAMES = {"translator": "translator", "vit": "classifier"}
-_VERBS = {"translator": "translate", "vit": "classify"}
+_NAMES = {"translator": "translator", "vit": "classifier", "dalle": "painter", "clip": "scorer"}
+_VERBS = {"translator": "translate", "vit": "classify", "dalle": "draw"}
 
 
 def system_of(model: str) -> str:
-    """The system of a model: "translator" or "vit".
+    """The system of a model, such as "translator".
 
     Raises:
         QkvError: there is no such model.
@@ -26,7 +26,9 @@ def check_system(model: str, system: str, verb: str) -> None:
         QkvError: the model is of another system, or there is none.
     """
     if (found := system_of(model)) != system:
-        raise QkvError(f"{model} is a {found}, which cannot {verb}: use `qkv {_VERBS.get(found, 'models')}`")
+        raise QkvError(
+            f"{model} is a {_NAMES.get(found, found)}, which cannot {verb}: use `qkv {_VERBS.get(found, 'models')}`"
+        )
 
 
 def refuse_options(model: str, system: str, whose: str, options: Mapping[str, object]) -> None:

@@ -11,8 +11,7 @@ from rich.console import Console
 from qkv.config import nearest
 from qkv.data.caption_sources import LABEL, Caption, CaptionedPictures, CaptionSource
 from qkv.data.caption_tables import open_table, texts_of_cell
-from qkv.data.picture import find_pictures
-from qkv.data.pictures import Pictures
+from qkv.data.pictures import Pictures, PictureSource
 from qkv.data.readers import read_lines
 from qkv.data.shards import Shards
 from qkv.errors import QkvError
@@ -37,9 +36,8 @@ def open_source(source: CaptionSource, cache: Path, console: Console) -> Caption
 
 
 def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
-    if not folder.is_dir():
-        raise QkvError(f"{folder} is no folder: check the path")
-    files = [str(file) for file in find_pictures([folder])]
+    pictures = Pictures.open(PictureSource(folder=str(folder)), labelled=False)
+    files = [pictures.name(index) for index in range(len(pictures))]
     texts = [str(Path(file).with_suffix(".txt")) for file in files]
 
     def captions(index: int) -> list[Caption]:
@@ -48,7 +46,6 @@ def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
     alone = sorted({os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
                     if name.endswith(".txt")} - set(texts))  # fmt: skip
     notes = [f"{len(alone):,} .txt files have no picture beside them, such as {alone[0]}"] if alone else []
-    pictures = Pictures(np.zeros(len(files), np.int64), ("",), files.__getitem__, files.__getitem__)
     return CaptionedPictures(source, pictures, captions, [*files, *texts], notes)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qkv.data.faults import file_state
+from qkv.data.picture_table import Where
 from qkv.data.pictures import Pictures, PictureSource
 from qkv.data.tokenizer import without_surrogates
 from qkv.errors import QkvError
@@ -35,7 +36,7 @@ class CaptionSource:
         image_column: the table's column of paths or pictures.
         captions: the columns of a table, or the keys of the shards' .json files, that hold captions: one, several, or
             one or several for each language. A cell may hold a list of captions. "caption" if not given.
-        where: column to value: only such rows of a table are taken.
+        where: column to value, or to several: only rows of a table that have it, or one of them, are taken.
         templates: captions with {label} where the class goes; a list, or a list for each language.
         names: what is put in for {label}, by class, such as {"Ankle boot": "an ankle boot"}; by language and class if
             the templates are. The class itself where there is none.
@@ -48,7 +49,7 @@ class CaptionSource:
     labelled: PictureSource | None = None
     image_column: str = "image"
     captions: str | list[str] | dict[str, str | list[str]] | None = None
-    where: dict[str, str | int] | None = None
+    where: Where | None = None
     templates: list[str] | dict[str, list[str]] | None = None
     names: dict[str, str] | dict[str, dict[str, str]] | None = None
     language: str = UNDETERMINED

@@ -1,7 +1,7 @@
 """The captions of many pictures on disk, memory-mapped: their texts, and their tokens."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -132,11 +132,16 @@ class TokenizedCaptions:
             rows = self.tokenizer.encode_sampled(self.texts(numbers), alpha=sampling, seed=seed)
         else:
             rows = [self.tokens[number].as_py() for number in numbers.tolist()]
-        rows = [torch.tensor(row[:length], dtype=torch.int64) for row in rows]
-        padded = torch.full((len(rows), length), PAD)
-        for target, row in zip(padded, rows):
-            target[: len(row)] = row
-        return padded, torch.tensor([len(row) for row in rows])
+        return pad_captions(rows, length)
+
+
+def pad_captions(rows: Sequence[Sequence[int]], length: int) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B"]]:
+    """Tokens cut or padded with PAD to `length`, and how many of them are real."""
+    cut = [torch.tensor(row[:length], dtype=torch.int64) for row in rows]
+    padded = torch.full((len(cut), length), PAD)
+    for target, row in zip(padded, cut, strict=True):
+        target[: len(row)] = row
+    return padded, torch.tensor([len(row) for row in cut])
 
 
 def _text_batches(source: CaptionedPictures, used: Indices) -> Iterator[pa.RecordBatch]:

@@ -12,12 +12,10 @@ import pyarrow as pa
 from qkv.config import nearest
 from qkv.data.caption_sources import Caption, CaptionedPictures, CaptionSource
 from qkv.data.picture import Picture
-from qkv.data.picture_table import read_table
+from qkv.data.picture_table import choose_rows, read_table
 from qkv.data.pictures import Pictures
 from qkv.data.readers import read_lines
 from qkv.errors import QkvError
-
-_MOST_CHOICES = 20  # named when none of them was chosen
 
 
 def open_table(source: CaptionSource, cache: Path) -> CaptionedPictures:
@@ -33,7 +31,8 @@ def open_table(source: CaptionSource, cache: Path) -> CaptionedPictures:
     captions = [(language, column) for language, columns in source.columns.items() for column in columns]
     columns = [column for _, column in captions]
     table = _read(Path(source.table or ""), [*columns, source.image_column, *(source.where or {})], cache)
-    pictures, rows_of, files = _pictures(table, source.image_column, _chosen(table, source.where or {}))
+    rows = choose_rows(table.path, len(table), table.values, source.where or {})
+    pictures, rows_of, files = _pictures(table, source.image_column, rows)
 
     def captions_of(index: int) -> list[Caption]:
         return [
@@ -114,19 +113,6 @@ def _read(path: Path, names: list[str], cache: Path) -> _Table:
         if name not in known:
             raise QkvError(f"{path} has no key {name!r}; {nearest(name, known)}")
     return _Table(path, columns, lines)
-
-
-def _chosen(table: _Table, where: dict[str, str | int]) -> list[int]:
-    rows = list(range(len(table)))
-    for column, wanted in where.items():
-        values = table.values(column)
-        chosen = [row for row in rows if str(values[row]) == str(wanted)]
-        if not chosen:
-            there = sorted({str(values[row]) for row in rows})
-            known = nearest(str(wanted), there) if len(there) <= _MOST_CHOICES else "check where"
-            raise QkvError(f"{table.path}: no row has {str(wanted)!r} as {column}; {known}")
-        rows = chosen
-    return rows
 
 
 def _pictures(table: _Table, column: str, rows: list[int]) -> tuple[Pictures, Callable[[int], list[int]], list[str]]:

@@ -39,7 +39,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionDataConfig:
-    """What a text-to-image model is trained and validated on.
+    """What a model of pictures and captions is trained and validated on.
 
     Attributes:
         train: sources of training pictures.
@@ -81,17 +81,20 @@ class CaptionBatch:
         codes: the codes of each picture, row by row; None if they are images.
         captions: tokens of the captions without BEGIN and END, padded on the right with PAD to `text_length`.
         lengths: tokens of each caption.
+        pictures: a number for each picture, the same wherever it is shown.
     """
 
     images: Float[Tensor, "B C H W"] | None
     codes: Int[Tensor, "B N"] | None
     captions: Int[Tensor, "B T"]
     lengths: Int[Tensor, "B"]
+    pictures: Int[Tensor, "B"]
 
     def to(self, device: torch.device) -> "CaptionBatch":
         """The batch on a device."""
         images, codes = (None if x is None else x.to(device) for x in (self.images, self.codes))
-        return CaptionBatch(images, codes, self.captions.to(device), self.lengths.to(device))
+        captions, lengths, pictures = (x.to(device) for x in (self.captions, self.lengths, self.pictures))
+        return CaptionBatch(images, codes, captions, lengths, pictures)
 
 
 class CaptionData:
@@ -211,7 +214,7 @@ class CaptionData:
         chosen = self._train_captions[self._schedule.captions(np.array(rows), epoch)]
         seed = derive_seed(self._seed, "sampling", epoch, index)
         captions = self._tokenized.batch(chosen, self._config.text_length, self._sampling, seed)
-        return CaptionBatch(images, codes, *captions)
+        return CaptionBatch(images, codes, *captions, torch.from_numpy(self._train[list(rows)]))
 
     def validation_batches(self) -> Iterator[CaptionBatch]:
         """All validation pictures as they are, the same batches each time."""
@@ -220,8 +223,8 @@ class CaptionData:
             for start in range(0, len(pictures), size):
                 rows = range(start, min(start + size, len(pictures)))
                 rows, images, codes = self._pictures(pictures, rows, [False] * len(rows), pool.map)
-                chosen = self._validation_captions[list(rows)]
-                yield CaptionBatch(images, codes, *self._tokenized.batch(chosen, self._config.text_length))
+                captions = self._tokenized.batch(self._validation_captions[list(rows)], self._config.text_length)
+                yield CaptionBatch(images, codes, *captions, torch.from_numpy(pictures[list(rows)]))
 
     def validation_texts(self, limit: int | None = None) -> list[str]:
         """The captions of `validation_batches` as text, in order; evenly thinned out to `limit` if there are more."""

@@ -94,7 +94,13 @@ class ImageData:
 
     @classmethod
     def open(
-        cls, config: ImageDataConfig, preprocessing: Preprocessing, cache: Path, seed: int, console: Console
+        cls,
+        config: ImageDataConfig,
+        preprocessing: Preprocessing,
+        cache: Path,
+        seed: int,
+        console: Console,
+        labelled: bool = True,
     ) -> "ImageData":
         """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
 
@@ -104,12 +110,13 @@ class ImageData:
             cache: a folder for what is found out about them, and for what the run began with.
             seed: of held-out pictures, order and augmentation.
             console: where progress is shown.
+            labelled: whether their classes matter; if not, a folder may hold pictures as it likes.
 
         Raises:
             QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
                 with, or there are too few pictures.
         """
-        split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, console)
+        split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, console, labelled)
         return cls(config, preprocessing, split, seed)
 
     @property

@@ -85,6 +85,7 @@ class PictureSplit:
         cache: Path,
         seed: int,
         console: Console,
+        labelled: bool = True,
     ) -> "PictureSplit":
         """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
 
@@ -98,14 +99,15 @@ class PictureSplit:
             cache: a folder for what is found out about them.
             seed: of the choice.
             console: where progress is shown.
+            labelled: whether their classes matter.
 
         Raises:
             QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
                 with, or there are too few pictures.
         """
         sources = [*train, *validation]
-        opened = [Pictures.open(source, cache) for source in sources]
-        classes = _common_classes(opened, sources, len(train))
+        opened = [Pictures.open(source, cache, labelled) for source in sources]
+        classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
         record = _record(file, classes, train[0].path)
         faults = [_faults(pictures, source, cache, console) for pictures, source in zip(opened, sources)]

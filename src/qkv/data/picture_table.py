@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from qkv.files import atomic_file
 
 _IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
 _BLOCK_ROWS = 256
+_MOST_CHOICES = 20  # named when none of them was chosen
+
+Where = dict[str, str | int | list[str | int]]
+"""Column of a table to the value that its rows have there, or to several of which they have one."""
 
 
 def read_table(
-    path: Path, image: str, label: str, cache: Path | None = None
+    path: Path, image: str, label: str | None, cache: Path | None = None
 ) -> tuple[pa.ChunkedArray, list[Any], list[str] | None]:
     """Two columns of a table.
 
@@ -28,45 +33,47 @@ def read_table(
     Args:
         path: ends in .csv or .parquet.
         image: name of the column of pictures.
-        label: name of the column of labels.
+        label: name of the column of labels; None if they do not matter.
         cache: where that Arrow file is kept; a temporary one is written if not given.
 
     Returns:
-        The pictures or their paths, the labels, and names for numbered labels if the file tells them, as those of the
-        `datasets` library do.
+        The pictures or their paths, the labels (none if they do not matter), and names for numbered labels if the file
+        tells them, as those of the `datasets` library do.
 
     Raises:
         QkvError: the file is missing, damaged or empty, or lacks a column.
     """
+    columns = [image] if label is None else [image, label]
+    names = None
     try:
         if path.suffix.lower() == ".csv":
-            table, names = _read_csv(path, image, label), None
+            table = _read_csv(path, columns)
             images = table[image]
         else:
             with parquet.ParquetFile(path) as file:
-                names = _told_names(file.schema_arrow, label)
-                _check_columns(path, file.schema_arrow.names, image, label)
-                table = file.read([label])
+                _check_columns(path, file.schema_arrow.names, columns)
+                table = file.read(columns[1:])
+                names = None if label is None else _told_names(file.schema_arrow, label)
                 images = file.read([image])[image] if _size(file, image) <= _IN_MEMORY else None
             images = _mapped(path, image, cache) if images is None else images
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
     except (pa.ArrowException, OSError) as error:
         raise QkvError(f"{path} cannot be read ({' '.join(str(error).split())[:200]})") from None
-    if not table.num_rows:
+    if not len(images):
         raise QkvError(f"{path} is empty: it must hold at least one picture")
-    return images, table[label].to_pylist(), names
+    return images, [] if label is None else table[label].to_pylist(), names
 
 
-def _read_csv(path: Path, image: str, label: str) -> pa.Table:
+def _read_csv(path: Path, columns: list[str]) -> pa.Table:
     # Left to itself, Arrow takes `NA` for nothing, `true` for a truth value and `007` for a number.
-    text = csv.ConvertOptions(column_types={image: pa.string(), label: pa.string()}, strings_can_be_null=False)
+    text = csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False)
     table = csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=text)
-    _check_columns(path, table.column_names, image, label)
+    _check_columns(path, table.column_names, columns)
     return table
 
 
-def _check_columns(path: Path, known: list[str], *columns: str) -> None:
+def _check_columns(path: Path, known: list[str], columns: list[str]) -> None:
     for column in columns:
         if column not in known:
             raise QkvError(f"{path} has no column {column!r}; {nearest(column, known)}")
@@ -107,3 +114,29 @@ def _mapped(path: Path, column: str, cache: Path | None) -> pa.ChunkedArray:
         except OSError as error:
             raise QkvError(f"cannot copy {path} to {target}: {error}; free some space, or mend the file") from error
     return pa.ipc.open_file(pa.memory_map(str(target))).read_all()[column]
+
+
+def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], where: Where) -> list[int]:
+    """The rows of a table that have the values asked for, in every column that is named.
+
+    Args:
+        path: of the table, for messages.
+        n_rows: how many it has.
+        values_of: the values of a column.
+        where: column to value, or to several of which a row has one; all are compared as they are written.
+
+    Raises:
+        QkvError: no row has one of the values, of those that the columns before leave; the message names what there is.
+    """
+    rows = list(range(n_rows))
+    for column, wanted in where.items():
+        values = [str(value) for value in values_of(column)]
+        asked = {str(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
+        there = {values[row] for row in rows}
+        for value in sorted(asked - there):
+            known = nearest(value, there) if len(there) <= _MOST_CHOICES else f"there are {len(there):,} others"
+            raise QkvError(f"{path}: no row has {value!r} as {column}; {known}")
+        if not asked:
+            raise QkvError(f"{path}: where asks for no value of {column}, which leaves no row; name one")
+        rows = [row for row in rows if values[row] in asked]
+    return rows

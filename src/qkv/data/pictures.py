@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qkv.config import nearest
-from qkv.data.picture import Picture, files_inside, is_picture, open_picture
-from qkv.data.picture_table import read_table
+from qkv.data.picture import Picture, files_inside, find_pictures, is_picture, open_picture
+from qkv.data.picture_table import Where, choose_rows, read_table
 from qkv.data.readers import read_lines
 from qkv.errors import QkvError
 
@@ -26,16 +26,17 @@ _MOST_CLASSES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSource:
-    """Where labelled pictures are: a folder, a table, or a file of pictures.
+    """Where pictures are, with labels if these matter: a folder, a table, or a file of pictures.
 
     Attributes:
-        folder: holds a folder of pictures for each class, named after it.
+        folder: holds a folder of pictures for each class, named after it; where classes do not matter, pictures.
         table: a .csv file, or a .parquet file, which may hold the pictures themselves; otherwise the paths in it count
             from its folder.
         images: pictures in the IDX format of MNIST, .gz or not.
         labels: their labels; found by its name beside `images` if not given.
         image_column: the table's column of paths or pictures.
         label_column: the table's column of class names or numbers.
+        where: column to value, or to several: only rows of a table that have it, or one of them, are taken.
         classes: names for numbered labels, or a text file with one a line; the numbers if not given.
     """
 
@@ -45,6 +46,7 @@ class PictureSource:
     labels: str | None = None
     image_column: str = "image"
     label_column: str = "label"
+    where: Where | None = None
     classes: list[str] | str | None = None
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class PictureSource:
             raise ValueError("pictures come from either a folder, a table or images")
         if self.table is not None and Path(self.table).suffix.lower() not in _TABLES:
             raise ValueError(f"table {self.table} must be a file that ends in {' or '.join(_TABLES)}")
+        if self.where is not None and self.table is None:
+            raise ValueError("where chooses rows of a table")
         if self.labels is not None and self.images is None:
             raise ValueError("labels belong to images")
         if self.classes is not None and self.folder is not None:
@@ -110,19 +114,22 @@ class Pictures:
         self.numbered, self.passed_over = numbered, passed_over
 
     @classmethod
-    def open(cls, source: PictureSource, cache: Path | None = None) -> "Pictures":
+    def open(cls, source: PictureSource, cache: Path | None = None, labelled: bool = True) -> "Pictures":
         """Find the pictures of a source; those of a folder or named in a table are not opened yet.
 
         Args:
             source: where they are.
             cache: where large tables are kept in a form that is quick to read; not kept if not given.
+            labelled: whether their classes matter; if not, none need be there, and all are of one class.
 
         Raises:
             QkvError: the source is missing, empty, damaged or contradicts itself.
         """
         if source.folder is not None:
-            return _of_folder(Path(source.folder))
-        return _of_table(source, cache) if source.table is not None else _of_idx(source)
+            return _of_folder(Path(source.folder)) if labelled else _of_any_folder(Path(source.folder))
+        if source.table is not None:
+            return _of_table(source, cache, labelled)
+        return _of_idx(source, labelled)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -167,18 +174,35 @@ def _of_folder(folder: Path) -> Pictures:
     return Pictures(np.array(labels), names, files.__getitem__, files.__getitem__, passed_over=passed_over)
 
 
-def _of_table(source: PictureSource, cache: Path | None) -> Pictures:
-    path = Path(source.table or "")
-    images, values, told = read_table(path, source.image_column, source.label_column, cache)
-    named = _class_names(source) or (tuple(told) if told else None)
-    labels, classes = _label_numbers(values, named, path)
-    numbered = named is None and _are_numbers(classes)
+def _of_any_folder(folder: Path) -> Pictures:
+    if not folder.is_dir():
+        raise QkvError(f"{folder} is no folder: check the path")
+    files = [str(file) for file in find_pictures([folder])]
+    return Pictures(*_unlabelled(len(files)), files.__getitem__, files.__getitem__)
+
+
+def _unlabelled(count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels and classes of pictures that have none."""
+    return np.zeros(count, np.int64), ("pictures",)
+
+
+def _of_table(source: PictureSource, cache: Path | None, labelled: bool) -> Pictures:
+    path, image = Path(source.table or ""), source.image_column
+    images, values, told = read_table(path, image, source.label_column if labelled else None, cache)
+    rows = choose_rows(path, len(images), lambda column: read_table(path, column, column, cache)[1], source.where or {})
+    if labelled:
+        named = _class_names(source) or (tuple(told) if told else None)
+        labels, classes = _label_numbers([values[row] for row in rows], named, path, rows)
+        numbered = named is None and _are_numbers(classes)
+    else:
+        (labels, classes), numbered = _unlabelled(len(rows)), False
 
     def name(index: int) -> str:
-        return f"{path}, row {index + 1}"
+        return f"{path}, row {rows[index] + 1}"
 
     if pa.types.is_string(images.type) or pa.types.is_large_string(images.type):
-        files = [str(path.parent / file) if file else "" for file in images.to_pylist()]
+        paths = images.to_pylist()
+        files = [str(path.parent / paths[row]) if paths[row] else "" for row in rows]
 
         def read_file(index: int) -> Picture:
             return files[index] or _missing(name(index))
@@ -190,7 +214,7 @@ def _of_table(source: PictureSource, cache: Path | None) -> Pictures:
         )
 
     def read(index: int) -> Picture:
-        cell = images[index].as_py()
+        cell = images[rows[index]].as_py()
         if isinstance(cell, dict):
             cell = cell["bytes"] or (path.parent / cell["path"] if cell.get("path") else None)
         return cell or _missing(name(index))
@@ -226,20 +250,20 @@ def _class_names(source: PictureSource) -> tuple[str, ...] | None:
 
 
 def _label_numbers(
-    values: list[Any], classes: tuple[str, ...] | None, path: Path
+    values: list[Any], classes: tuple[str, ...] | None, path: Path, rows: Sequence[int]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels as numbers, and the names of the classes."""
-    for row, value in enumerate(values, 1):
+    """Labels as numbers, and the names of the classes; `rows` are where the values stand, for messages."""
+    for row, value in zip(rows, values, strict=True):
         if value is None or value == "":
-            raise QkvError(f"{path}, row {row} has no label: complete it, or take it out")
+            raise QkvError(f"{path}, row {row + 1} has no label: complete it, or take it out")
     if numbers := _as_numbers(values, classes):
-        return _checked_numbers(numbers, classes, path)
+        return _checked_numbers(numbers, classes, path, rows)
     names = [str(value) for value in values]
     classes = classes or tuple(sorted(set(names)))
     number = {name: i for i, name in enumerate(classes)}
-    for row, name in enumerate(names, 1):
+    for row, name in zip(rows, names, strict=True):
         if name not in number:
-            raise QkvError(f"{path}, row {row}: no class {name!r}; {nearest(name, classes)}")
+            raise QkvError(f"{path}, row {row + 1}: no class {name!r}; {nearest(name, classes)}")
     return np.array([number[name] for name in names]), classes
 
 
@@ -254,24 +278,27 @@ def _as_numbers(values: Sequence[Any], classes: tuple[str, ...] | None) -> list[
 
 
 def _checked_numbers(
-    numbers: list[int], classes: tuple[str, ...] | None, path: Path
+    numbers: list[int], classes: tuple[str, ...] | None, path: Path, rows: Sequence[int]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     most = len(classes) if classes else _MOST_CLASSES
-    for row, number in enumerate(numbers, 1):
+    for row, number in zip(rows, numbers, strict=True):
         if not 0 <= number < most:
             raise QkvError(
-                f"{path}, row {row}: label {number}, but {most:,} classes are numbered from 0 to {most - 1:,}"
+                f"{path}, row {row + 1}: label {number}, but {most:,} classes are numbered from 0 to {most - 1:,}"
             )
     return np.array(numbers, np.int64), classes or tuple(map(str, range(max(numbers) + 1)))
 
 
-def _of_idx(source: PictureSource) -> Pictures:
+def _of_idx(source: PictureSource, labelled: bool) -> Pictures:
     path = Path(source.images or "")
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    pixels, numbers = _read_idx(path), _read_idx(Path(source.labels) if source.labels else beside)
+    pixels = _read_idx(path)
+    if not labelled and pixels.ndim == 3 and 0 not in pixels.shape:
+        return Pictures(*_unlabelled(len(pixels)), pixels.__getitem__, lambda i: f"{path}, picture {i + 1}")
+    numbers = _read_idx(Path(source.labels) if source.labels else beside)
     if pixels.ndim != 3 or numbers.ndim != 1 or len(pixels) != len(numbers) or 0 in pixels.shape:
         raise QkvError(f"{path} holds {pixels.shape} and its labels {numbers.shape} numbers: not pictures with labels")
-    labels, classes = _label_numbers(numbers.tolist(), named := _class_names(source), path)
+    labels, classes = _label_numbers(numbers.tolist(), named := _class_names(source), path, range(len(numbers)))
     return Pictures(labels, classes, pixels.__getitem__, lambda i: f"{path}, picture {i + 1}", named is None)
 
 

@@ -95,3 +95,9 @@ def to_pixels(image: Image.Image) -> UInt8[Tensor, "C H W"]:
     """The bytes of a grey or colour picture."""
     pixels = np.array(image)
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def to_images(pixels: Float[Tensor, "B C H W"]) -> list[Image.Image]:
+    """Pictures, grey or in colour, of numbers from 0 to 1."""
+    arrays = (pixels * 255).round().byte().cpu().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(array[..., 0] if array.shape[2] == 1 else array) for array in arrays]

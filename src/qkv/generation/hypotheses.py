@@ -19,12 +19,14 @@ class Hypothesis:
         log_probability: natural logarithm of the model's own probability of these tokens after the prompt, the end
             token included where there is one. No filter, temperature, top-k or top-p changes it.
         finished: False if it was cut at the length limit, or because the filters left no token to go on with.
+        sample: which of several samples for the same input it is, from 0.
     """
 
     tokens: tuple[int, ...]
     score: float
     log_probability: float
     finished: bool
+    sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,11 @@ class Kept:
         """All hypotheses of each input row, best first."""
         return [
             sorted(
-                (hypothesis for kept in self._kept[first : first + samples] for hypothesis in kept),
+                (
+                    replace(hypothesis, sample=sample)
+                    for sample, kept in enumerate(self._kept[first : first + samples])
+                    for hypothesis in kept
+                ),
                 key=lambda hypothesis: (hypothesis.finished, hypothesis.score),
                 reverse=True,
             )

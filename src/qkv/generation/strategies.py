@@ -84,6 +84,7 @@ class Sampling:
             temperature and top_k (Holtzman et al. 2020, section 3.1).
         seed: another seed, other samples.
         n: samples for each input row. They are independent, and so may be equal.
+        first: number of the first sample: many samples may be drawn in parts, which give the same ones.
     """
 
     temperature: float = 1.0
@@ -91,6 +92,7 @@ class Sampling:
     top_p: float | None = None
     seed: int = 0
     n: int = 1
+    first: int = 0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < math.inf:
@@ -105,6 +107,8 @@ class Sampling:
             raise QkvError(f"seed must not be negative, but is {self.seed}")
         if self.n < 1:
             raise QkvError(f"n must be at least 1 sample, not {self.n}")
+        if self.first < 0:
+            raise QkvError(f"first must not be negative, but is {self.first}")
 
     @property
     def samples(self) -> int:
@@ -139,7 +143,8 @@ class Sampling:
 
     def _noise(self, live: Live, vocabulary: int) -> Float[Tensor, "N V"]:
         samples, index = live.sample.unique(return_inverse=True)
-        noise = [np.random.default_rng((self.seed, i, live.length)).gumbel(size=vocabulary) for i in samples.tolist()]
+        keys = [(self.seed, self.first + sample, live.length) for sample in samples.tolist()]
+        noise = [np.random.default_rng(key).gumbel(size=vocabulary) for key in keys]
         return torch.from_numpy(np.stack(noise).astype(np.float32)).to(index.device)[index]
 
 

@@ -49,3 +49,8 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str = "t
         if parameter.shape != weights[name].shape:
             raise QkvError(f"{where}: {name} is {list(weights[name].shape)}, the model needs {list(parameter.shape)}")
         parameter.copy_(weights[name])
+
+
+def part_of(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The weights whose names begin with "`part`.", under what follows: one model of several in a file."""
+    return {name.removeprefix(f"{part}."): weight for name, weight in weights.items() if name.startswith(f"{part}.")}

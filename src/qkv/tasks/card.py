@@ -7,8 +7,11 @@ from qkv.data.codec import Codec, format_direction
 from qkv.metrics.classification import ClassScore
 
 if TYPE_CHECKING:
+    from qkv.models.dvae import DVAEConfig
     from qkv.tasks.classification import ClassificationConfig
+    from qkv.tasks.contrastive import ContrastiveConfig
     from qkv.tasks.image_codes import ImageCodesConfig
+    from qkv.tasks.text_to_image import TextToImageConfig
     from qkv.tasks.translation import TranslationConfig
 
 
@@ -90,4 +93,54 @@ A discrete VAE (Ramesh et al. 2021, section 2.1) trained with qkv.
 {metrics}
 
 ![Pictures over what comes back from their codes](reconstructions.png)
+"""
+
+
+def painter_card(
+    config: "TextToImageConfig", codes: "DVAEConfig", facts: Mapping[str, Any], parameters: int, pictures: int
+) -> str:
+    """What is known of a freshly trained painter, in Markdown; licence and limits are for its owner to add."""
+    model = config.model
+    sources = [source.path for source in config.data.train]
+    metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in facts["validation"].items())
+    return f"""# Painter
+
+DALL-E (Ramesh et al. 2021) trained with qkv: for a caption it draws pictures of {codes.image_size} x
+{codes.image_size} pixels.
+
+- Parameters: {parameters:,}, with those of the discrete VAE; {model.n_layers} layers, width {model.d_model},
+  feed-forward {model.d_ff}, {model.n_heads} heads; captions of up to {model.text_length} tokens, then
+  {model.grid} x {model.grid} codes of {codes.codes:,}
+- Trained for {facts["step"]:,} steps, {facts["hours"]:.2f} hours, on {pictures:,} pictures
+- Data: {", ".join(map(str, sources))}
+
+| validation | value |
+|---|---|
+{metrics}
+
+![Pictures drawn for validation captions](drawings.png)
+"""
+
+
+def scorer_card(config: "ContrastiveConfig", facts: Mapping[str, Any], parameters: int, pictures: int) -> str:
+    """What is known of a freshly trained scorer, in Markdown; licence and limits are for its owner to add."""
+    image, text = config.model.image, config.model.text
+    sources = [source.path for source in config.data.train]
+    metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in facts["validation"].items())
+    return f"""# Scorer
+
+CLIP (Radford et al. 2021) trained with qkv: how well a picture of {image.image_size} x {image.image_size} pixels and a
+caption go together.
+
+- Parameters: {parameters:,}; pictures: {image.n_layers} layers, width {image.d_model}; captions of up to
+  {text.text_length} tokens: {text.n_layers} layers, width {text.d_model}; shared space of {config.model.d_shared}
+- Trained for {facts["step"]:,} steps, {facts["hours"]:.2f} hours, on {pictures:,} pictures
+- Data: {", ".join(map(str, sources))}
+
+| validation | value |
+|---|---|
+{metrics}
+
+`image_to_text` and `text_to_image` are percentages of right answers among {config.candidates} candidates, or among all
+pairs if there are fewer.
 """

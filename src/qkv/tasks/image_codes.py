@@ -35,7 +35,7 @@ class ImageCodesConfig:
     """Everything about training a discrete VAE but the loop.
 
     Attributes:
-        data: what to train and validate on; the labels are not used.
+        data: what to train and validate on; classes do not matter.
         model: its sizes.
         penalty_weight: of the quantiser's penalty in the loss; if not given, 6.6 for `gumbel` with `logit_laplace`
             (Ramesh et al. 2021, appendix A.2) and 0.25 for `vq` with `mse` or `l1` (van den Oord et al. 2017, section
@@ -122,7 +122,7 @@ class ImageCodesTask:
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
-        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, console)
+        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, console, labelled=False)
         console.print(data.report)
         model = DVAE(config.model)
         sizes = config.model

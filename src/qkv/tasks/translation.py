@@ -16,12 +16,12 @@ from qkv.data.codec import Codec, format_direction
 from qkv.data.config import DataConfig
 from qkv.data.parallel import ParallelData, TranslationBatch
 from qkv.data.tokenizer import BEGIN, END, PAD, TokenizerConfig
-from qkv.errors import QkvError
 from qkv.generation import Greedy, generate
 from qkv.model_directory import read_config, read_weights, save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.weights import set_weights
 from qkv.tasks.card import translator_card
+from qkv.tasks.initial import refuse_other_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +148,11 @@ def _codec_of(initial: Path, config: TranslationConfig) -> Codec:
     """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
     saved = read_config(initial)
     codec = Codec.load(initial, saved)
-    asked = {f"model.{name}": size for name, size in asdict(config.model).items() if not name.endswith("dropout")}
+    asked = {f"model.{name}": size for name, size in asdict(config.model).items()}
     asked["tokenizer.vocabulary"] = config.tokenizer.vocabulary
     known = {f"model.{name}": size for name, size in saved["model"].items()}
     known["tokenizer.vocabulary"] = codec.vocabulary
-    for name, value in asked.items():
-        if known.get(name, value) != value:
-            raise QkvError(f"{name} is {value!r}, but the initial model's is {known[name]!r}: set it to that")
+    refuse_other_sizes(asked, known)
     return codec
 
 

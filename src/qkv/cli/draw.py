@@ -1,0 +1,101 @@
+"""`qkv draw`: pictures for captions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qkv.errors import QkvError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from PIL import Image
+
+_FRAMES, _SECONDS, _LAST_SECONDS, _SIDE = 64, 4.0, 2.0, 256
+
+
+def draw(
+    model: Annotated[str, typer.Argument(help="A model folder or a run.", show_default=False)],
+    captions: Annotated[list[str], typer.Argument(metavar="CAPTION...", help="What to draw.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="All pictures, over their captions.")] = Path(
+        "drawing.png"
+    ),
+    n: Annotated[int, typer.Option("-n", min=1, help="Pictures for each caption.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed, other pictures.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Below 1 is bolder, above 1 more varied.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw each code from the k most probable only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw each code from the most probable ones that hold this much probability.")
+    ] = None,
+    guidance: Annotated[
+        float, typer.Option(help="How closely to follow the caption; 1 is as the model was trained.")
+    ] = 1.0,
+    prime: Annotated[Path | None, typer.Option(metavar="PICTURE", help="Complete this picture.")] = None,
+    keep_rows: Annotated[int, typer.Option(help="With --prime: rows of its grid of codes to keep.")] = 0,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Put the pictures that the caption suits best first.")
+    ] = False,
+    gif: Annotated[Path | None, typer.Option(metavar="FILE.gif", help="The first picture as it forms.")] = None,
+) -> None:
+    """Draw pictures for captions: a picture is written like a sentence, code by code."""
+    import qkv
+    from qkv.cli.file_job import progress_bar
+    from qkv.cli.system import check_system
+    from qkv.data.tokenizer import without_surrogates
+    from qkv.explain import printable
+    from qkv.explain.fonts import find_fonts
+    from qkv.explain.gallery import draw_gallery
+    from qkv.files import atomic_file
+
+    for name, path, kind in (("--out", out, ".png"), ("--gif", gif, ".gif")):
+        if path is not None and path.suffix.lower() != kind:
+            raise QkvError(f"{name} {path} must end in {kind}")
+    captions = [without_surrogates(caption) for caption in captions]
+    check_system(model, "dalle", "draw")
+    painter = qkv.load(model)
+    with progress_bar("codes") as bar:
+        task = bar.add_task("drawing", total=None)
+        drawings = painter.drawings(
+            captions,
+            n=n,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            guidance=guidance,
+            prime=prime,
+            keep_rows=keep_rows,
+            rerank=rerank,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    with atomic_file(out) as temporary:
+        temporary.write_bytes(draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
+    if missing := find_fonts(printable("".join(captions)))[1]:
+        print(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
+    print(f"the picture: {out}")
+    if gif is not None:
+        every = max(painter.model.config.image_length // _FRAMES, 1)
+        _write_gif(gif, painter.frames(drawings[0][0], every))
+        print(f"how it forms: {gif}")
+
+
+def _write_gif(path: Path, frames: "Iterable[Image.Image]") -> None:
+    from PIL import Image
+
+    from qkv.files import atomic_file
+
+    first, *others = frames
+    scale = max(_SIDE // first.width, 1)
+    size = first.width * scale, first.height * scale
+    first, *others = (frame.resize(size, Image.Resampling.NEAREST) for frame in (first, *others))
+    each, last = round(1000 * _SECONDS / (len(others) + 1)), round(1000 * _LAST_SECONDS)
+    with atomic_file(path) as temporary:
+        first.save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=[*([each] * len(others)), last],
+            loop=0,
+        )

@@ -1,0 +1,91 @@
+"""`qkv draw`: the files it writes, what it says, and what it refuses; and what other verbs say of a painter."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import qkv
+from qkv.explain.gallery import draw_gallery
+from tiny_painter import CAPTIONS, tiny_painter
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_painter(tmp_path_factory.mktemp("painter") / "model")
+
+
+def test_pictures_stand_over_their_captions(tiny: Path, tmp_path: Path, qkv_command) -> None:
+    out, gif = tmp_path / "new" / "grid.png", tmp_path / "forms.gif"
+    options = ("--out", out, "--gif", gif, "-n", 3, "--seed", 7, "--top-k", 5, "--guidance", 1.5, "--rerank")
+    done = qkv_command("draw", tiny, *CAPTIONS, *options)
+    assert done.status == 0, done.err
+    assert done.lines[-2:] == [f"the picture: {out}", f"how it forms: {gif}"]
+    painter = qkv.load(tiny, device="cpu")
+    drawings = painter.drawings(CAPTIONS, n=3, seed=7, top_k=5, guidance=1.5, rerank=True)
+    sheet = np.asarray(Image.open(out).convert("RGB"))
+    found = []
+    for row, place in zip(drawings, range(6, 10_000, 96 + 6 + 26)):  # 12 times their 8 pixels, a gap, a line of text
+        for drawing, left in zip(row, range(6, 10_000, 96 + 6), strict=False):
+            corner = sheet[place : place + 96, left : left + 96]
+            found.append((corner == np.asarray(drawing.image).repeat(12, 0).repeat(12, 1)).all())
+        assert (sheet[place + 96 : place + 96 + 32] < 100).any()  # letters
+    assert found == [True] * 12
+
+    with Image.open(gif) as moving:
+        assert moving.size == (256, 256)
+        assert 2 <= moving.n_frames <= 17
+        assert (np.asarray(moving.convert("RGB")) == 127).all()
+        moving.seek(moving.n_frames - 1)
+        last = np.asarray(moving.convert("RGB"))[16::32, 16::32].astype(float)
+    assert np.abs(last - np.asarray(drawings[0][0].image)).mean() < 6  # a GIF has 256 colours
+
+
+def test_a_picture_is_completed(tiny: Path, tmp_path: Path, qkv_command) -> None:
+    prime, out = tmp_path / "prime.png", tmp_path / "out.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)).save(prime)
+    done = qkv_command("draw", tiny, "a red bird", "--prime", prime, "--keep-rows", 2, "--out", out)
+    assert done.status == 0, done.err
+    expected = qkv.load(tiny, device="cpu").draw("a red bird", prime=prime, keep_rows=2)
+    assert out.read_bytes() == draw_gallery([expected], ["a red bird"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("draw", "TINY", ""), "the caption '' is empty: say what to draw"),
+        (("draw", "TINY", "bird " * 99), "tokens, the model reads 12: shorten it"),
+        (("draw", "TINY", "bird", "--out", "x.jpg"), "--out x.jpg must end in .png"),
+        (("draw", "TINY", "bird", "--gif", "x.png"), "--gif x.png must end in .gif"),
+        (("draw", "TINY", "bird", "--temperature", 0), "temperature must be a number above 0"),
+        (("draw", "TINY", "bird", "--keep-rows", 2), "prime and keep_rows belong together"),
+        (("draw", "TINY", "bird", "--prime", "none.png", "--keep-rows", 2), "none.png"),
+        (("draw", "multi30k", "bird"), "multi30k is a translator, which cannot draw: use `qkv translate`"),
+        (("draw", "nowhere", "bird"), "there is no model 'nowhere'"),
+        (("translate", "TINY", "--to", "de", "text"), "is a painter, which cannot translate: use `qkv draw`"),
+        (("classify", "TINY", "x.png"), "is a painter, which cannot classify: use `qkv draw`"),
+        (("eval", "TINY", "pictures"), "is a painter, which cannot be measured: use `qkv draw`"),
+        (("explain", "TINY", "bird", "--out", "y.png"), "is a painter, which cannot be explained: use `qkv draw`"),
+        (("export", "TINY", "--format", "onnx", "--out", "y"), "is a dalle: only classifiers (vit) can be exported"),
+    ],
+)
+def test_errors_are_one_line(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qkv_command, arguments: tuple, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = qkv_command(*(tiny if word == "TINY" else word for word in arguments))
+    assert done.status == 1
+    assert said in done.err
+    assert done.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_letters_of_any_script_and_of_none(tmp_path: Path) -> None:
+    """Captions that are too long for the sheet, two cells wide, not printable, or that look like formulas."""
+    picture = Image.new("L", (8, 8), 90)
+    captions = ["word " * 60, "빨간 새 " * 40 + "W" * 300, "a\nb\x1b[31m\x00", "$x$ \\frac", "\U0010ffff"]
+    (tmp_path / "sheet.png").write_bytes(draw_gallery([[picture] * 9] * 5, captions))
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+    assert sheet.shape == (6 + 5 * (2 * (96 + 6) + 26), 8 * (96 + 6) + 6)
+    assert (sheet[:, -4:] == 255).all()  # nothing runs out of it
