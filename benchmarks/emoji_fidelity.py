@@ -5,7 +5,7 @@
 The table's `val` rows are emoji such as "woman firefighter medium skin tone", of which training saw the base in other
 skin tones and the skin tone on other bases. For each caption one picture is drawn, and judged without any network:
 
-tone: the reference skin tone to which most of the picture's pixels are nearest, among those that are near to one at all.
+tone: the reference skin tone to which most of the pixels that are near to one at all are nearest.
 base: that of the nearest picture of the table (root mean square over the pixels), whatever its skin tone; the emoji's
     own row is among them, and the second figure leaves all `val` rows out, so that only seen pictures can be nearest.
 
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as parquet
 import torch
+from benchmarks.contest import machine, versions
 from jaxtyping import Float, Int
 from PIL import Image
 from rich.console import Console
@@ -30,7 +31,6 @@ from rich.table import Table
 from torch import Tensor
 
 import qkv
-from benchmarks.contest import machine, versions
 from qkv.data.picture import open_picture
 from qkv.pipelines.painter import Painter
 

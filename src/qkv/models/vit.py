@@ -25,6 +25,7 @@ class ViTConfig(TransformerConfig):
         channels: 3 for colour, 1 for grey.
         stem: channels of 3 x 3 convolutions before the patches are cut, each with a ReLU and a max-pooling that halves
             the picture (the tokenizer of Compact Convolutional Transformers, Hassani et al. 2021, section 3.3).
+        stem_depth: such convolutions, each with its ReLU, before each halving.
         patch_size: pixels of a patch's side, of what the stem leaves.
         pool: what the classes are read from: a `class` token, the `mean` of all patches, or their average weighted by
             a learned attention (`sequence`, Hassani et al. 2021, section 3.2).
@@ -35,6 +36,7 @@ class ViTConfig(TransformerConfig):
     image_size: int = 224
     channels: int = 3
     stem: tuple[int, ...] = ()
+    stem_depth: int = 1
     patch_size: int = 16
     pool: Pool = "class"
     positions: GridPositions = "learned"
@@ -43,7 +45,7 @@ class ViTConfig(TransformerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("image_size", "channels", "patch_size"):
+        for name in ("image_size", "channels", "stem_depth", "patch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if any(width < 1 for width in self.stem):
@@ -79,7 +81,7 @@ class ViT(nn.Module):
         super().__init__()
         self.config = config
         widths = (config.channels, *config.stem)
-        self.stem = nn.Sequential(*(_halving(inner, outer) for inner, outer in pairwise(widths)))
+        self.stem = nn.Sequential(*(_halving(inner, outer, config.stem_depth) for inner, outer in pairwise(widths)))
         self.patches = nn.Conv2d(widths[-1], config.d_model, config.patch_size, stride=config.patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, config.d_model)) if config.pool == "class" else None
         # Row 0 is the class token's, if there is one; then the grid, row by row.
@@ -142,7 +144,8 @@ class ViT(nn.Module):
         return resample_grid(table, rows, columns, self.config.antialias)
 
 
-def _halving(inner: int, outer: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inner, outer, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)
-    )
+def _halving(inner: int, outer: int, depth: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in (inner, *[outer] * (depth - 1)):
+        layers += [nn.Conv2d(width, outer, 3, padding=1, bias=False), nn.ReLU()]
+    return nn.Sequential(*layers, nn.MaxPool2d(3, stride=2, padding=1))
