@@ -7,8 +7,11 @@ import pytest
 from PIL import Image
 
 import qkv
+from qkv import model_directory
 from qkv.explain.gallery import draw_gallery
 from tiny_painter import CAPTIONS, tiny_painter
+from tiny_scorer import tiny_scorer
+from tiny_vit import tiny_vit
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_a_picture_is_completed(tiny: Path, tmp_path: Path, qkv_command) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("draw", "TINY", ""), "the caption '' is empty: say what to draw"),
+        (("draw", "TINY", ""), "the caption '' is empty: say what the picture shows"),
         (("draw", "TINY", "bird " * 99), "tokens, the model reads 12: shorten it"),
         (("draw", "TINY", "bird", "--out", "x.jpg"), "--out x.jpg must end in .png"),
         (("draw", "TINY", "bird", "--gif", "x.png"), "--gif x.png must end in .gif"),
@@ -62,23 +65,61 @@ def test_a_picture_is_completed(tiny: Path, tmp_path: Path, qkv_command) -> None
         (("draw", "TINY", "bird", "--keep-rows", 2), "prime and keep_rows belong together"),
         (("draw", "TINY", "bird", "--prime", "none.png", "--keep-rows", 2), "none.png"),
         (("draw", "multi30k", "bird"), "multi30k is a translator, which cannot draw: use `qkv translate`"),
-        (("draw", "nowhere", "bird"), "there is no model 'nowhere'"),
+        (("draw", "multi30", "bird"), "there is no model 'multi30'; did you mean multi30k?"),
+        (("draw", "TINY"), "is a model; say what it is to draw, as in: qkv draw"),
+        (("draw", "TINY", "bird", "--scorer", "multi30k"), "is a translator, which cannot judge pictures: give a"),
+        (("draw", "TINY", "bird", "--scorer", "VIT"), "the caption 'bird' must name exactly one label"),
+        (("draw", "TINY", "a bee", "--scorer", "VIT", "--rerank"), "drop one of the two"),
         (("translate", "TINY", "--to", "de", "text"), "is a painter, which cannot translate: use `qkv draw`"),
         (("classify", "TINY", "x.png"), "is a painter, which cannot classify: use `qkv draw`"),
         (("eval", "TINY", "pictures"), "is a painter, which cannot be measured: use `qkv draw`"),
         (("explain", "TINY", "bird", "--out", "y.png"), "is a painter, which cannot be explained: use `qkv draw`"),
-        (("export", "TINY", "--format", "onnx", "--out", "y"), "is a dalle: only classifiers (vit) can be exported"),
+        (("export", "TINY", "--format", "onnx", "--out", "y"), "is a painter, which cannot be exported: only cl"),
     ],
 )
 def test_errors_are_one_line(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qkv_command, arguments: tuple, said: str
 ) -> None:
+    models = {"TINY": tiny, "VIT": tiny_vit(tiny.parent / "vit")}
     monkeypatch.chdir(tmp_path)
-    done = qkv_command(*(tiny if word == "TINY" else word for word in arguments))
+    done = qkv_command(*(models.get(str(word), word) for word in arguments))
     assert done.status == 1
     assert said in done.err
     assert done.err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_another_model_judges(tiny: Path, tmp_path: Path, qkv_command) -> None:
+    painter, out = qkv.load(tiny, device="cpu"), tmp_path / "out.png"
+    for folder in (tiny_vit(tmp_path / "vit"), tiny_scorer(tmp_path / "scorer")):
+        done = qkv_command("draw", tiny, "a bee", "-n", 4, "--scorer", folder, "--out", out)
+        assert done.status == 0, done.err
+        expected = painter.draw("a bee", n=4, scorer=qkv.load(folder, device="cpu"))
+        assert out.read_bytes() == draw_gallery([expected], ["a bee"])
+
+
+def test_which_word_is_the_model(
+    tiny: Path, tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch, qkv_command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundled = {"multi30k": model_folder, "tinted": tiny}
+    monkeypatch.setattr(model_directory, "bundled_models", lambda: bundled)
+    for words, captions in (
+        (["a red bird"], ["a red bird"]),
+        (["bird"], ["bird"]),
+        (["tinte"], ["tinte"]),  # by itself it can only be a caption
+        (["a bird", "a / fish"], ["a bird", "a / fish"]),
+        (["tinted", "bird"], ["bird"]),
+        ([tiny, "bird", "tinted"], ["bird", "tinted"]),
+    ):
+        done = qkv_command("draw", *words, "--out", "out.png")
+        assert done.status == 0, done.err
+        expected = qkv.load(tiny, device="cpu").draw(captions)
+        assert Path("out.png").read_bytes() == draw_gallery(expected, captions)
+    bundled.pop("tinted")
+    done = qkv_command("draw", "a red bird")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "'a red bird' is no model, and no painter comes with this version: name a model folder" in done.err
 
 
 def test_letters_of_any_script_and_of_none(tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 
 import qkv
 from qkv import model_directory
+from qkv.model_directory import save_model
+from qkv.models.dvae import DVAEConfig
+from tiny_painter import tiny_painter
+from tiny_scorer import tiny_scorer
+from tiny_vit import tiny_vit
 
 
 def test_version_and_help(qkv_command):
@@ -24,6 +31,21 @@ def test_unknown_verb_is_one_line(qkv_command):
     done = qkv_command("tranlsate")
     assert done.status == 2
     assert done.err.startswith("error: No such command 'tranlsate'") and done.err.count("\n") == 1
+
+
+def test_models_of_every_system_say_what_they_know(qkv_command, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    folders = {"vit": tiny_vit(tmp_path / "vit"), "dalle": tiny_painter(tmp_path / "dalle")}
+    folders |= {"clip": tiny_scorer(tmp_path / "clip"), "dvae": tmp_path / "dvae"}
+    codes = DVAEConfig(image_size=4, codes=1234, d_code=2, width=2, downsamplings=1, blocks=1)
+    save_model(folders["dvae"], system="dvae", config={"model": asdict(codes)}, weights={}, files={})
+    config = json.loads((folders["dalle"] / "config.json").read_text())
+    (folders["dalle"] / "config.json").write_text(json.dumps({**config, "languages": ["en", "ko", "de"]}))
+    monkeypatch.setattr(model_directory, "bundled_models", lambda: folders)
+    done = qkv_command("models")
+    assert done.status == 0, done.err
+    rows = {line.split("│")[2].strip(): line.split("│")[3].strip() for line in done.lines if "│" in line}
+    assert rows == {"vit": "3 classes", "dalle": "captions: en, ko, de", "clip": "captions", "dvae": "1,234 codes"}
 
 
 def test_models(qkv_command, model_folder, monkeypatch):

@@ -12,11 +12,11 @@ from qkv.models.weights import get_weights
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("classify", "MODEL", "x.png"), "is a dvae, which cannot classify"),
-        (("eval", "MODEL", "pictures"), "is a dvae, which cannot be measured"),
+        (("classify", "MODEL", "x.png"), "is a discrete VAE, which cannot classify"),
+        (("eval", "MODEL", "pictures"), "is a discrete VAE, which cannot be measured"),
         (("eval", "MODEL", "--src", "a", "--ref", "b", "--from", "en", "--to", "de"), "cannot be measured"),
-        (("explain", "MODEL", "x.png", "--out", "y.png"), "is a dvae, which cannot be explained"),
-        (("export", "MODEL", "--format", "onnx", "--out", "y"), "is a dvae: only classifiers"),
+        (("explain", "MODEL", "x.png", "--out", "y.png"), "is a discrete VAE, which cannot be explained"),
+        (("export", "MODEL", "--format", "onnx", "--out", "y"), "is a discrete VAE, which cannot be exported: only"),
     ],
 )
 def test_no_verb_takes_a_discrete_vae_for_something_else(qkv_command, tmp_path, arguments, said) -> None:

@@ -1,6 +1,7 @@
 """Sources of captioned pictures: each kind gives its pictures with their captions, and names what is wrong."""
 
 import json
+import tarfile
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from qkv.config import parse
 from qkv.data import picture_table
-from qkv.data.caption_readers import open_source
+from qkv.data.caption_readers import measure_captions, open_source
 from qkv.data.caption_sources import CaptionedPictures, CaptionSource
 from qkv.data.faults import find_faults
 from qkv.errors import QkvError
@@ -209,6 +210,25 @@ def test_sources_that_contradict_themselves(fields: dict[str, Any], said: str) -
     with pytest.raises(QkvError) as error:
         parse(CaptionSource, fields, "test")
     assert said in str(error.value)
+
+
+def test_what_a_path_means_and_how_much_there_is(tmp_path: Path) -> None:
+    console = Console(file=StringIO())
+    write(tmp_path / "f", {"a.png": png(1), "a.txt": "four\n", "b.png": png(2), "b.txt": "새 여\n\n", "c.png": png(3)})
+    write(tmp_path, {"t.csv": "image,caption\nf/a.png,a caption\n", "u.CSV": "image,caption\nf/a.png,\n"})
+    with tarfile.open(tmp_path / "s.tar", "w") as shard:
+        for file in ("a.png", "a.txt"):
+            shard.add(tmp_path / "f" / file, file)
+    for name, measured in (("f", (3, 7)), ("t.csv", (1, 9)), ("s.tar", (1, 4))):
+        assert measure_captions(CaptionSource.of(tmp_path / name), console) == measured
+    with pytest.raises(QkvError, match=r"u\.CSV: no picture has a caption$"):
+        measure_captions(CaptionSource.of(tmp_path / "u.CSV"), console)
+    for file in (tmp_path / "f").glob("*.txt"):
+        file.unlink()
+    with pytest.raises(QkvError, match=r"f: no picture has a caption; the last tried: .*c\.txt does not exist"):
+        measure_captions(CaptionSource.of(tmp_path / "f"), console)
+    with pytest.raises(QkvError, match=r"none\.zip holds no captioned pictures: give a folder"):
+        CaptionSource.of(tmp_path / "none.zip")
 
 
 def test_missing_places(tmp_path: Path) -> None:

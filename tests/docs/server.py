@@ -14,7 +14,16 @@ from pathlib import Path
 # Cuts training to a few small steps. Everything else the documentation says is taken as it is.
 STEPS = {"training.max_steps": 2, "training.validate_every": 1, "training.warmup": 1}
 SIZES = {"model.d_model": 16, "model.d_ff": 16, "model.n_heads": 2, "model.n_layers": 1}
+ENCODERS = {name.replace(".", f".{part}.", 1): size for part in ("image", "text") for name, size in SIZES.items()}
+CODES = {"model.width": 8, "model.blocks": 1}
 TOKENIZER = {"tokenizer.vocabulary": 400}
+_SIZES = {
+    "vit": SIZES,
+    "dvae": CODES,
+    "dalle": {**SIZES, **TOKENIZER},
+    "clip": {**ENCODERS, **TOKENIZER},
+    "translator": {**SIZES, **TOKENIZER},
+}
 
 
 def shortened(arguments: list[str]) -> list[str]:
@@ -31,9 +40,10 @@ def sizes(arguments: list[str]) -> dict[str, int]:
     """What makes the model of a training run small."""
     recipe = Path(arguments[1])
     text = recipe.read_text() if recipe.is_file() else ""
-    if "--initial" in arguments or "system: dvae" in text:  # has its sizes already, or is no Transformer
+    if "--initial" in arguments:  # has its sizes already
         return {}
-    return SIZES if "vit" in arguments or "system: vit" in text else {**SIZES, **TOKENIZER}
+    named = next((name for name in _SIZES if name in arguments or f"system: {name}" in text), "translator")
+    return _SIZES[named]
 
 
 def run(arguments: list[str]) -> int:

@@ -135,7 +135,7 @@ def test_only_what_was_asked_for_is_written(exported: tuple) -> None:
     assert {path.name for path in folder.iterdir()} == {name for name, (status, _, _) in results.items() if status == 0}
     status, out, err = results["translator.onnx"]
     assert (status, out) == (1, "")
-    assert err == "error: translator is a translator: only classifiers (vit) can be exported yet\n"
+    assert err == "error: translator is a translator, which cannot be exported: only classifiers can\n"
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_candidates_are_ranked_by_what_the_caption_explains(tiny: Painter) -> No
         both = [logits(tiny, caption, drawing.codes, shown=shown).log_softmax(1) for shown in (True, False)]
         told, untold = (table.gather(1, drawing.codes[:, None]).sum().item() for table in both)
         gains.append(told - untold)
-    assert [drawing.gain for drawing in ranked] == pytest.approx(gains, abs=1e-4)
+    assert [drawing.score for drawing in ranked] == pytest.approx(gains, abs=1e-4)
     assert gains == sorted(gains, reverse=True)
     assert {drawing.image.tobytes() for drawing in ranked} == {image.tobytes() for image in plain}
 
@@ -97,7 +97,7 @@ def test_a_picture_forms_code_by_code(tiny: Painter) -> None:
 @pytest.mark.parametrize(
     ("caption", "options", "said"),
     [
-        ("", {}, "the caption '' is empty: say what to draw"),
+        ("", {}, "the caption '' is empty: say what the picture shows"),
         ("   ", {}, "is empty"),
         ("bird " * 2000, {}, r"tokens, the model reads 12: shorten it"),
         ("bird", {"temperature": 0.0}, "temperature must be a number above 0"),

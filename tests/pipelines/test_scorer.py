@@ -1,44 +1,22 @@
 """The scorer: the model's cosines from raw pictures and captions, one line for what does not fit."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 import qkv
-from qkv.data.preprocessing import Preprocessing
-from qkv.data.tokenizer import Tokenizer, TokenizerConfig
 from qkv.errors import QkvError
-from qkv.model_directory import save_model
-from qkv.models.clip import CLIP, CLIPConfig, TextConfig
-from qkv.models.vit import ViTConfig
-from qkv.models.weights import get_weights
 from qkv.pipelines import Scorer, scorer
-
-CAPTIONS = ["a red bird", "a blue bird on a tree", "two green fish", "빨간 새"]
-WIDTHS = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 24}
-SIZES = CLIPConfig(
-    image=ViTConfig(image_size=8, patch_size=4, **WIDTHS), text=TextConfig(text_length=24, **WIDTHS), d_shared=8
-)
+from tiny_scorer import CAPTIONS, tiny_scorer
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A scorer of random weights."""
-    tokenizer = Tokenizer.train(CAPTIONS, TokenizerConfig(vocabulary=310))
-    torch.manual_seed(1)
-    model = CLIP(SIZES, len(tokenizer))
-    nn.init.constant_(model.log_scale, 3.0)
-    preprocessing = Preprocessing(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
-    fields = {"model": asdict(SIZES), "vocabulary": len(tokenizer), "preprocessing": asdict(preprocessing)}
-    files = {"README.md": b"# Tiny\n", "tokenizer.model": tokenizer.to_bytes()}
-    save_model(tmp_path / "scorer", system="clip", config=fields, weights=get_weights(model), files=files)
-    return tmp_path / "scorer"
+    return tiny_scorer(tmp_path / "scorer")
 
 
 def pictures(n: int = 5) -> list[Image.Image]:
@@ -100,3 +78,11 @@ def test_a_folder_that_does_not_fit_together_is_refused(folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if key != name}))
         with pytest.raises(QkvError, match="lacks model or preprocessing: it is no scorer's"):
             qkv.load(folder, device="cpu")
+
+
+def test_pictures_are_judged_by_their_cosine(folder: Path) -> None:
+    model = qkv.load(folder, device="cpu")
+    assert model.judge(CAPTIONS[1], pictures()) == model.score(pictures(), CAPTIONS[1])[:, 0].tolist()
+    assert model.judge(CAPTIONS[1], []) == []
+    with pytest.raises(QkvError, match="is empty"):
+        model.judge("", [])

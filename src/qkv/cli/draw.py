@@ -16,8 +16,16 @@ _FRAMES, _SECONDS, _LAST_SECONDS, _SIDE = 64, 4.0, 2.0, 256
 
 
 def draw(
-    model: Annotated[str, typer.Argument(help="A model folder or a run.", show_default=False)],
-    captions: Annotated[list[str], typer.Argument(metavar="CAPTION...", help="What to draw.", show_default=False)],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL] CAPTION...",
+            help="The first of several words is the model if it is a bundled model's name (or nearly), a folder of a "
+            "model or run, or has a '/' but no space in it; otherwise the model is the first painter that `qkv models` "
+            "lists. All others are captions.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="All pictures, over their captions.")] = Path(
         "drawing.png"
     ),
@@ -36,6 +44,14 @@ def draw(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Put the pictures that the caption suits best first.")
     ] = False,
+    scorer: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Put those first that suit the caption best by the judgement of this scorer; or of this classifier, "
+            "one of whose labels the caption names.",
+        ),
+    ] = "",
     gif: Annotated[Path | None, typer.Option(metavar="FILE.gif", help="The first picture as it forms.")] = None,
 ) -> None:
     """Draw pictures for captions: a picture is written like a sentence, code by code."""
@@ -51,9 +67,12 @@ def draw(
     for name, path, kind in (("--out", out, ".png"), ("--gif", gif, ".gif")):
         if path is not None and path.suffix.lower() != kind:
             raise QkvError(f"{name} {path} must end in {kind}")
+    model, captions = _model_and_captions(words)
     captions = [without_surrogates(caption) for caption in captions]
     check_system(model, "dalle", "draw")
-    painter = qkv.load(model)
+    if scorer:
+        check_system(scorer, ("clip", "vit"), "judge pictures", "give a scorer or a classifier")
+    painter, judge = qkv.load(model), qkv.load(scorer) if scorer else None
     with progress_bar("codes") as bar:
         task = bar.add_task("drawing", total=None)
         drawings = painter.drawings(
@@ -67,6 +86,7 @@ def draw(
             prime=prime,
             keep_rows=keep_rows,
             rerank=rerank,
+            scorer=judge,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     with atomic_file(out) as temporary:
@@ -78,6 +98,25 @@ def draw(
         every = max(painter.model.config.image_length // _FRAMES, 1)
         _write_gif(gif, painter.frames(drawings[0][0], every))
         print(f"how it forms: {gif}")
+
+
+def _model_and_captions(words: list[str]) -> tuple[str, list[str]]:
+    """Tell the model's name from the captions, by the rule that `--help` states."""
+    from qkv.cli.system import names_model
+    from qkv.model_directory import bundled_models, local_model, read_config
+
+    first, *others = words
+    if others and names_model(first):
+        return first, others
+    if not others and local_model(first):
+        raise QkvError(f'{first} is a model; say what it is to draw, as in: qkv draw {first} "A CAPTION"')
+    for name, folder in bundled_models().items():
+        if read_config(folder)["system"] == "dalle":
+            return name, words
+    raise QkvError(
+        f"{first[:80]!r} is no model, and no painter comes with this version: name a model folder or a run before the "
+        "captions"
+    )
 
 
 def _write_gif(path: Path, frames: "Iterable[Image.Image]") -> None:

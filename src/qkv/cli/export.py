@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from qkv.errors import QkvError
-
 
 def export(
     model: Annotated[str, typer.Argument(help="A bundled model, a model folder or a run.", show_default=False)],
@@ -16,14 +14,13 @@ def export(
 ) -> None:
     """Export a classifier as one file, with its labels and preprocessing, and check that its logits are ours."""
     import qkv
-    from qkv.cli.system import system_of
+    from qkv.cli.system import check_system
     from qkv.interop import export_classifier
 
-    if (system := system_of(model)) != "vit":
-        raise QkvError(f"{model} is a {system}: only classifiers (vit) can be exported yet")
+    check_system(model, "vit", "be exported", "only classifiers can")
     classifier = qkv.load(model, device="cpu")
     metadata = {
-        "system": system,
+        "system": "vit",
         "labels": list(classifier.labels),
         "preprocessing": asdict(classifier.preprocessing),
         "temperature": classifier.temperature,

@@ -1,7 +1,9 @@
 """`qkv models`: what comes with the package."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def models() -> None:
@@ -11,16 +13,14 @@ def models() -> None:
 
     from qkv.model_directory import bundled_models, read_config
 
-    table = Table("name", "system", "languages or classes", "parameters", "size", "licence")
+    table = Table("name", "system", "knows", "parameters", "size", "licence")
     for name, folder in bundled_models().items():
         config = read_config(folder)
-        languages = sorted({language for direction in config.get("directions", ()) for language in direction})
-        known = ", ".join(languages) or f"{len(config.get('labels', ())):,} classes"
         size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
         table.add_row(
             name,
             config["system"],
-            known,
+            _known(config),
             f"{_parameters(folder):,}",
             f"{size:.1f} MiB",
             _licence(folder),
@@ -29,6 +29,18 @@ def models() -> None:
         Console().print(table)
     else:
         print("no bundled models")
+
+
+def _known(config: Mapping[str, Any]) -> str:
+    """What a model can tell apart: languages, classes, captions in languages, or codes."""
+    if directions := config.get("directions"):
+        return ", ".join(sorted({language for direction in directions for language in direction}))
+    if labels := config.get("labels"):
+        return f"{len(labels):,} classes"
+    if config["system"] == "dvae":
+        return f"{config['model']['codes']:,} codes"
+    languages = ", ".join(config.get("languages", ()))
+    return f"captions: {languages}" if languages else "captions"
 
 
 def _parameters(folder: Path) -> int:

@@ -16,22 +16,38 @@ if TYPE_CHECKING:
     from qkv.train.distributed import World
     from qkv.train.recipe import Recipe
 
+_PICTURES = {
+    "vit": "folder of class folders, table or IDX file",
+    "dvae": "folder of pictures, table or IDX file",
+    "dalle": "folder of pictures with captions, table or shard",
+}
+"""What each system that is trained on pictures takes without a recipe."""
+
 
 def train(
     what: Annotated[
         str,
         typer.Argument(
             metavar="[RECIPE.yaml | RUN | DATA]",
-            help="A recipe, a run to go on with, or with --system vit a folder of class folders.",
+            help="A recipe, a run to go on with, or with --system pictures: for vit a folder of class folders, for "
+            "dvae any folder, for dalle one with a .txt of captions beside each picture.",
         ),
     ] = "",
     data: Annotated[
         list[Path] | None,
         typer.Option(help="Without a recipe: a TSV or JSONL file of pairs, or two line-aligned text files."),
     ] = None,
-    system: Annotated[str, typer.Option(help="Without a recipe: translator, or vit for pictures.")] = "",
+    system: Annotated[
+        str,
+        typer.Option(
+            help="Without a recipe: translator; for pictures vit, which classifies, or dvae and then dalle, which draw."
+        ),
+    ] = "",
+    codes: Annotated[
+        str, typer.Option(metavar="MODEL", help="With --system dalle: the model of the system dvae to draw with.")
+    ] = "",
     from_: Annotated[
-        str, typer.Option("--from", help="Language of the first column or file; for vit the same as --initial.")
+        str, typer.Option("--from", help="Language of the first column or file; for pictures the same as --initial.")
     ] = "",
     to: Annotated[str, typer.Option(help="Language of the second column or file.")] = "",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
@@ -46,7 +62,7 @@ def train(
     """Train a model, with a recipe or straight from data; Ctrl-C saves, and `qkv train RUN` goes on."""
     from qkv.train.distributed import join, launch
 
-    request = _Request(what, data or [], system, from_, to, out, initial, set_ or [])
+    request = _Request(what, data or [], system, codes, from_, to, out, initial, set_ or [])
     if processes > 1:
         raise typer.Exit(launch(processes, ["qkv", *_without(sys.argv[1:], "--processes")]))
     with join() as world:
@@ -60,6 +76,7 @@ class _Request:
     what: str
     data: list[Path]
     system: str
+    codes: str
     from_: str
     to: str
     out: Path | None
@@ -76,9 +93,9 @@ def _train(world: "World", request: _Request) -> None:
     console = Console(stderr=True, quiet=not world.leads)
     path = Path(request.what)
     if request.what and (path / RECIPE).exists():
-        if request.out or request.assignments or request.initial or request.system:
+        if request.out or request.assignments or request.initial or request.system or request.codes:
             raise QkvError(
-                f"{path} goes on as it began: --out, --system, --initial and --set are for new runs "
+                f"{path} goes on as it began: --out, --system, --codes, --initial and --set are for new runs "
                 f"(or edit {path / RECIPE})"
             )
         run, recipe = path, Recipe.read(path / RECIPE)
@@ -100,22 +117,17 @@ def _train(world: "World", request: _Request) -> None:
 
 def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
     """The recipe of a new run, given or suggested, and a name for the run."""
-    from qkv.cli.suggestion import recipe_for_pairs, recipe_for_pictures
+    from qkv.cli.suggestion import recipe_for_pairs
     from qkv.train.recipe import Recipe
 
     initial = request.initial
     assignments = [*([f"initial={initial}"] if initial else []), *request.assignments]
-    if request.system == "vit":
-        found = [*([Path(request.what)] if request.what else []), *request.data]
-        if len(found) != 1 or request.to:
-            raise QkvError("--system vit takes one folder of class folders, table or IDX file, and no --to")
-        initial = initial or request.from_
-        suggestion = recipe_for_pictures(found[0], initial, console)
-        if initial:
-            suggestion["initial"] = initial
-        return Recipe.from_mapping(suggestion, "the suggestion", assignments), _name(found[0])
+    if request.codes and request.system != "dalle":
+        raise QkvError("--codes is for --system dalle; a recipe names them itself, and --set codes=MODEL replaces them")
+    if request.system in _PICTURES:
+        return _recipe_of_pictures(request, assignments, console)
     if request.system not in ("", "translator"):
-        raise QkvError(f"--system {request.system}: choose from translator, vit")
+        raise QkvError(f"--system {request.system}: choose from translator, {', '.join(_PICTURES)}")
     if not request.what:
         suggestion = recipe_for_pairs(request.data, request.from_, request.to, initial, console)
         return Recipe.from_mapping(suggestion, "the suggestion", assignments), _name(request.data[0])
@@ -124,9 +136,35 @@ def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
     if Path(request.what).is_dir():
         raise QkvError(
             f"{request.what} is no run: it has no recipe.yaml; to train a classifier on a folder of class folders, "
-            f"add --system vit"
+            f"add --system vit; to train codes and then a painter, --system dvae and then --system dalle"
         )
     return Recipe.read(Path(request.what), assignments), Path(request.what).stem
+
+
+def _recipe_of_pictures(request: _Request, assignments: list[str], console: "Console") -> "tuple[Recipe, str]":
+    """The suggested recipe of a run on pictures, and a name for the run; says what comes after it."""
+    from qkv.cli.suggestion import recipe_for_captions, recipe_for_pictures
+    from qkv.train.recipe import Recipe
+
+    system, found = request.system, [*([Path(request.what)] if request.what else []), *request.data]
+    if len(found) != 1 or request.to:
+        raise QkvError(f"--system {system} takes one {_PICTURES[system]}, and no --to")
+    initial = request.initial or request.from_
+    if system == "dalle":
+        suggestion = recipe_for_captions(found[0], request.codes, initial, console)
+    else:
+        suggestion = recipe_for_pictures(system, found[0], initial, console)
+    if initial:
+        suggestion["initial"] = initial
+    name = _name(found[0]) + ("-codes" if system == "dvae" else "")
+    run = request.out or Path("runs") / name
+    follows = {
+        "dvae": f"once each picture has captions: qkv train {found[0]} --system dalle --codes {run}",
+        "dalle": f'when this is done: qkv draw {run} "A CAPTION"',
+    }
+    if system in follows:
+        console.print(follows[system], highlight=False, markup=False, soft_wrap=True)
+    return Recipe.from_mapping(suggestion, "the suggestion", assignments), name
 
 
 def _name(data: Path) -> str:

@@ -1,6 +1,5 @@
 """`qkv translate`: arguments, standard input or files; one line in, one line out."""
 
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -75,16 +74,9 @@ def translate(
 
 def model_and_texts(words: Sequence[str]) -> tuple[str, list[str]]:
     """Tell the model's name from the texts behind it, by the rule that `--help` states."""
-    from qkv.model_directory import bundled_models, local_model
+    from qkv.cli.system import names_model
 
-    if not words:
-        return DEFAULT_MODEL, []
-    first, *rest = words
-    # A mistyped name must be an error, not be translated.
-    nearly = difflib.get_close_matches(first, bundled_models(), n=1, cutoff=0.8)
-    if local_model(first) or nearly or ("/" in first and not any(c.isspace() for c in first)):
-        return first, rest
-    return DEFAULT_MODEL, list(words)
+    return (words[0], list(words[1:])) if words and names_model(words[0]) else (DEFAULT_MODEL, list(words))
 
 
 def _load(model: str, named: bool, to: str, from_: str | None, options: dict[str, Any]) -> "Translator":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from qkv.data.pictures import Pictures, PictureSource
 from qkv.data.readers import read_lines
 from qkv.data.shards import Shards
 from qkv.errors import QkvError
+
+_SAMPLE = 500
 
 
 def open_source(source: CaptionSource, cache: Path, console: Console) -> CaptionedPictures:
@@ -33,6 +36,31 @@ def open_source(source: CaptionSource, cache: Path, console: Console) -> Caption
     if source.table is not None:
         return open_table(source, cache)
     return _of_shards(source, cache, console) if source.shards is not None else _of_labels(source, cache)
+
+
+def measure_captions(source: CaptionSource, console: Console) -> tuple[int, int]:
+    """How many pictures a source has, and how many bytes the longest of a few hundred captions.
+
+    Args:
+        source: where they are.
+        console: where progress is shown.
+
+    Raises:
+        QkvError: the source cannot be used, or none of these captions can be read.
+    """
+    longest, fault = 0, ""
+    with tempfile.TemporaryDirectory() as cache:
+        pictures = open_source(source, Path(cache), console)
+        for index in np.unique(np.linspace(0, len(pictures) - 1, _SAMPLE).astype(int)).tolist():
+            try:
+                texts = pictures.texts(index)
+            except QkvError as error:
+                fault = str(error)
+                continue
+            longest = max(longest, *(len(text.encode()) for _, text in texts), 0)
+    if not longest:
+        raise QkvError(f"{source.path}: no picture has a caption{fault and f'; the last tried: {fault}'}")
+    return len(pictures), longest
 
 
 def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:

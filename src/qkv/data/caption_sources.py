@@ -77,6 +77,24 @@ class CaptionSource:
             if not by_language or not all(by_language.values()):
                 raise ValueError("a language needs a column or template at least, and there must be one language")
 
+    @classmethod
+    def of(cls, path: Path) -> "CaptionSource":
+        """The source that a path means.
+
+        Raises:
+            QkvError: it is neither a folder, nor a table, nor a shard.
+        """
+        if path.is_dir():
+            return cls(folder=str(path))
+        if path.suffix.lower() in TABLES:
+            return cls(table=str(path))
+        if path.suffix.lower() == ".tar":
+            return cls(shards=str(path))
+        raise QkvError(
+            f"{path} holds no captioned pictures: give a folder of pictures with .txt files beside them, a table "
+            f"({', '.join(TABLES)}), or a .tar of WebDataset"
+        )
+
     @property
     def path(self) -> Path:
         """Its folder or first file, for messages."""

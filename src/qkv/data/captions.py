@@ -20,7 +20,7 @@ from qkv.config import nearest
 from qkv.data.caption_corpus import CaptionCorpus
 from qkv.data.caption_report import CaptionReport, report
 from qkv.data.caption_schedule import CaptionSchedule
-from qkv.data.caption_sources import CaptionSource
+from qkv.data.caption_sources import UNDETERMINED, CaptionSource
 from qkv.data.caption_store import Captions, TokenizedCaptions
 from qkv.data.caption_tokenizer import learn_tokenizer
 from qkv.data.code_cache import Codes, PictureEncoder, cached_codes
@@ -191,6 +191,11 @@ class CaptionData:
     def tokenizer(self) -> Tokenizer:
         """Of the captions."""
         return self._tokenized.tokenizer
+
+    @property
+    def languages(self) -> list[str]:
+        """Of the captions, as far as their sources name them."""
+        return [name for name in self._captions.names if name != UNDETERMINED]
 
     @property
     def n_train(self) -> int:

@@ -212,13 +212,17 @@ class Measure:
     channels: int
 
 
-def measure(source: PictureSource) -> Measure:
+def measure(source: PictureSource, labelled: bool = True) -> Measure:
     """Look at a few hundred pictures of a source.
+
+    Args:
+        source: where they are.
+        labelled: whether their classes matter; if not, none need be there.
 
     Raises:
         QkvError: the source cannot be used, or none of these pictures can be read.
     """
-    pictures = Pictures.open(source)
+    pictures = Pictures.open(source, labelled=labelled)
     sides, grey, fault = [], True, ""
     for index in np.unique(np.linspace(0, len(pictures) - 1, _SAMPLE).astype(int)).tolist():
         try:

@@ -7,12 +7,13 @@ from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.model_directory import find_model, read_config
 from qkv.pipelines.classifier import Classifier, Prediction
+from qkv.pipelines.judge import Judge
 from qkv.pipelines.painter import Drawing, Painter
 from qkv.pipelines.scorer import Scorer
 from qkv.pipelines.translation import Translation
 from qkv.pipelines.translator import Translator
 
-__all__ = ["Classifier", "Drawing", "Painter", "Prediction", "Scorer", "Translation", "Translator", "load"]
+__all__ = ["Classifier", "Drawing", "Judge", "Painter", "Prediction", "Scorer", "Translation", "Translator", "load"]
 
 _SYSTEMS = {"translator": Translator, "vit": Classifier, "dalle": Painter, "clip": Scorer}
 

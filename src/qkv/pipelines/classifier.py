@@ -21,6 +21,7 @@ from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import set_weights
+from qkv.pipelines.judge import named_label
 from qkv.runtime import fused
 
 T = TypeVar("T")
@@ -131,13 +132,26 @@ class Classifier:
                 progress(len(found), len(images))
         return found
 
+    def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
+        """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says.
+
+        Raises:
+            QkvError: the caption names no label, or several.
+        """
+        label = named_label(caption, self.labels)
+        found = []
+        for _, logits in self.logits(images, self._opened):
+            if isinstance(logits, QkvError):
+                raise logits
+            found.append(self._probabilities(logits)[label].item())
+        return found
+
     def stream(
         self, images: Iterable[Picture], top_k: int = 5
     ) -> Iterator[tuple[Picture, list[Prediction] | QkvError]]:
         """Each picture with its classes, or with what is wrong with it, in order and as soon as its batch is done."""
         whole = (_loaded(picture) for picture in images)
-        how = self.preprocessing
-        for picture, logits in self.logits(whole, lambda x: open_picture(x, how.channels, how.shorter_side)):
+        for picture, logits in self.logits(whole, self._opened):
             yield picture, logits if isinstance(logits, QkvError) else self._best(logits, top_k)
 
     def logits(
@@ -173,8 +187,14 @@ class Classifier:
         at_once = max(1, _CACHED // (cells * self.model.config.d_ff))
         return torch.cat([self._fused(part).float() for part in images.split(at_once)])
 
+    def _opened(self, picture: Picture) -> Image.Image:
+        return open_picture(picture, self.preprocessing.channels, self.preprocessing.shorter_side)
+
+    def _probabilities(self, logits: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
+        return (logits / self.temperature).softmax(dim=0)
+
     def _best(self, logits: Float[Tensor, "K"], top_k: int) -> list[Prediction]:
-        best = (logits / self.temperature).softmax(dim=0).topk(min(top_k, len(self.labels)))
+        best = self._probabilities(logits).topk(min(top_k, len(self.labels)))
         return [
             Prediction(self.labels[label], probability)
             for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)

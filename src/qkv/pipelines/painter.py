@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from qkv.config import parse
-from qkv.data.caption_store import pad_captions
+from qkv.data.caption_store import read_captions
 from qkv.data.picture import Picture, open_picture
 from qkv.data.preprocessing import Preprocessing, to_images
 from qkv.data.tokenizer import Tokenizer
@@ -23,6 +23,7 @@ from qkv.model_directory import read_config, read_weights
 from qkv.models.dalle import Dalle, DalleConfig
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import part_of, set_weights
+from qkv.pipelines.judge import Judge
 
 _ROWS = 64  # pictures drawn at once, which bounds the memory
 _NOT_YET = 127  # grey level of what is still to be drawn
@@ -42,6 +43,7 @@ class DrawingOptions(TypedDict, total=False):
     prime: Picture | None
     keep_rows: int
     rerank: bool
+    scorer: Judge | None
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,13 @@ class Drawing:
     Attributes:
         image: the picture.
         codes: its codes, row by row.
-        gain: how much likelier the caption makes the codes, in nats; None unless candidates were ranked by it.
+        score: what candidates were ordered by: with `rerank`, how much likelier the caption makes the codes, in nats;
+            with a `scorer`, what that says of the picture. None if they were not ordered.
     """
 
     image: Image.Image
     codes: Int[Tensor, "N"]
-    gain: float | None = None
+    score: float | None = None
 
 
 class Painter:
@@ -150,6 +153,7 @@ class Painter:
         prime: Picture | None = None,
         keep_rows: int = 0,
         rerank: bool = False,
+        scorer: Judge | None = None,
         progress: Progress | None = None,
     ) -> list[list[Drawing]]:
         """Pictures with their codes, `n` for each caption.
@@ -167,23 +171,36 @@ class Painter:
             rerank: order the pictures of a caption by how likely the caption is for them, most likely first. By
                 Bayes' rule that is the order of log p(picture | caption) - log p(picture), and both terms are the
                 model's own: with the caption and without.
+            scorer: order them by the judgement of another model instead, best first: a `Scorer`, or a `Classifier` one
+                of whose labels each caption names.
             progress: called with the codes chosen so far and how many there will be, of all pictures.
 
         Raises:
-            QkvError: a caption is empty or too long, the prime is of another size, or options contradict one another.
+            QkvError: a caption is empty, too long or nothing that the scorer can judge by, the prime is of another
+                size, or options contradict one another.
         """
         strategy = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, n=n)
         _ = Guided(self.model.decode, guidance)  # refuses what is out of range
-        tokens, lengths = self._read(captions)
+        if rerank and scorer is not None:
+            raise QkvError("rerank and scorer are two ways to order the pictures: drop one of the two")
+        read = read_captions(captions, self.tokenizer, self.model.config.text_length)
+        tokens, lengths = (part.to(self.model.image_head.weight.device) for part in read)
+        if scorer is not None:
+            for caption in captions:  # what it cannot judge by is refused before anything is drawn
+                scorer.judge(caption, [])
         given = self._prime(prime, keep_rows)
         if not captions:
             return []
         drawn = self._draw(tokens, lengths, strategy, guidance, given, progress)
         rows = []
         for number, codes in enumerate(drawn):
-            gains = self._gains(tokens[number], lengths[number], codes) if rerank else [None] * n
-            row = list(map(Drawing, self.images(codes), codes.cpu(), gains))
-            rows.append(sorted(row, key=lambda drawing: -(drawing.gain or 0.0)))
+            images, scores = self.images(codes), [None] * n
+            if rerank:
+                scores = self._gains(tokens[number], lengths[number], codes)
+            if scorer is not None:
+                scores = scorer.judge(captions[number], images)
+            row = list(map(Drawing, images, codes.cpu(), scores))
+            rows.append(sorted(row, key=lambda drawing: -(drawing.score or 0.0)))
         return rows
 
     @torch.inference_mode()
@@ -209,20 +226,6 @@ class Painter:
             frame.paste(drawing.image.crop(box), box)
             if (place + 1) % every == 0 or place + 1 == grid**2:
                 yield frame.copy()
-
-    def _read(self, captions: Sequence[str]) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B"]]:
-        most = self.model.config.text_length
-        rows = self.tokenizer.encode(captions)
-        for caption, row in zip(captions, rows, strict=True):
-            if not row:
-                raise QkvError(f"the caption {caption!r} is empty: say what to draw")
-            if len(row) > most:
-                raise QkvError(
-                    f"the caption {caption[:40]!r}... has {len(row):,} tokens, the model reads {most}: shorten it"
-                )
-        device = self.model.image_head.weight.device
-        tokens, lengths = pad_captions(rows, most)
-        return tokens.to(device), lengths.to(device)
 
     @torch.inference_mode()
     def _prime(self, prime: Picture | None, keep_rows: int) -> Int[Tensor, "P"] | None:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from qkv.config import parse
-from qkv.data.caption_store import pad_captions
+from qkv.data.caption_store import read_captions
 from qkv.data.picture import Picture, open_picture
 from qkv.data.preprocessing import Preprocessing
 from qkv.data.tokenizer import Tokenizer
@@ -77,6 +77,14 @@ class Scorer:
         said = [captions] if isinstance(captions, str) else captions
         return self.embed_pictures(shown) @ self.embed_captions(said).T
 
+    def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
+        """The cosine of each picture with a caption, as `Judge` says.
+
+        Raises:
+            QkvError: the caption is empty or too long.
+        """
+        return self.score(list(images), caption)[:, 0].tolist()
+
     @torch.inference_mode()
     def embed_pictures(self, pictures: Sequence[Picture]) -> Float[Tensor, "P E"]:
         """Pictures as vectors of length 1, whose products with those of captions are what `score` gives.
@@ -97,19 +105,11 @@ class Scorer:
         Raises:
             QkvError: a caption is empty or too long; the message names it.
         """
-        device, most = self.model.log_scale.device, self.model.config.text.text_length
-        rows = self.tokenizer.encode(captions)
-        for caption, row in zip(captions, rows, strict=True):
-            if not row:
-                raise QkvError(f"the caption {caption!r} is empty: say what to look for")
-            if len(row) > most:
-                raise QkvError(
-                    f"the caption {caption[:40]!r}... has {len(row):,} tokens, the model reads {most}: shorten it"
-                )
+        device = self.model.log_scale.device
+        read = read_captions(captions, self.tokenizer, self.model.config.text.text_length)
         found = [torch.empty(0, self.model.config.d_shared)]
-        for start in range(0, len(rows), _BATCH):
-            tokens, lengths = pad_captions(rows[start : start + _BATCH], most)
-            found.append(self.model.embed_captions(tokens.to(device), lengths.to(device)).cpu())
+        for tokens, lengths in zip(*(part.to(device).split(_BATCH) for part in read), strict=True):
+            found.append(self.model.embed_captions(tokens, lengths).cpu())
         return torch.cat(found)
 
     def _pixels(self, picture: Picture) -> Float[Tensor, "C H W"]:

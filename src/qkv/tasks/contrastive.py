@@ -187,6 +187,7 @@ class ContrastiveTask:
         config = {
             "model": asdict(self.config.model),
             "vocabulary": len(self.data.tokenizer),
+            "languages": self.data.languages,
             "preprocessing": asdict(self.config.preprocessing),
         }
         parameters = sum(weight.numel() for weight in weights.values())

@@ -181,6 +181,7 @@ class TextToImageTask:
         config = {
             "model": asdict(self.config.model),
             "vocabulary": len(self.data.tokenizer),
+            "languages": self.data.languages,
             "dvae": asdict(self._codes.model.config),
             "preprocessing": asdict(self._codes.preprocessing),
         }

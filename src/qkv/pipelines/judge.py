@@ -1,0 +1,65 @@
+"""What ranks pictures by a caption, whatever model is behind it; and which label of a classifier a caption names."""
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+from PIL import Image
+
+from qkv.errors import QkvError
+
+_SHOWN = 12  # labels in a message
+_ALTERNATIVES = re.compile(r"[/,;|]")  # "T-shirt/top" and "tench, Tinca tinca" name one class in two ways
+_SPACE = re.compile(r"[\s_]+")
+
+
+class Judge(Protocol):
+    """Says how well pictures suit a caption."""
+
+    def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
+        """A number for each picture, higher where it suits the caption better; only their order means something.
+
+        Args:
+            caption: what the pictures are to show.
+            images: the pictures; none are fine, and tell whether the caption can be judged by.
+
+        Raises:
+            QkvError: the caption cannot be judged by, however many pictures there are.
+        """
+        ...
+
+
+def named_label(caption: str, labels: Sequence[str]) -> int:
+    """The number of the one label that a caption names.
+
+    A label is named if it stands there in whole words, in capitals or not, in the singular or with an "s": "boots"
+    names "boot", "T-shirt" does not name "shirt". An underscore in a label is a space. Of a label with alternatives,
+    such as "T-shirt/top", one is enough. Where one label is part of another ("dog", "hot dog"), the longer one is
+    named.
+
+    Args:
+        caption: any text.
+        labels: of a classifier.
+
+    Raises:
+        QkvError: the caption names none of them, or several; the message names the caption and the labels.
+    """
+    by_name: dict[str, set[int]] = {}
+    for number, label in enumerate(labels):
+        for name in filter(None, map(_plain, (label, *_ALTERNATIVES.split(label)))):
+            by_name.setdefault(name, set()).add(number)
+    names = "|".join(map(re.escape, sorted(by_name, key=len, reverse=True)))
+    said = re.findall(rf"(?<![\w-])({names})(?:e?s)?(?![\w-])", _plain(caption)) if by_name else []
+    found = sorted(set[int]().union(*(by_name[name] for name in said)))
+    if len(found) == 1:
+        return found[0]
+    named = " and ".join(labels[number] for number in found) or "none"
+    known = ", ".join(labels[:_SHOWN]) + (f" and {len(labels) - _SHOWN:,} more" if len(labels) > _SHOWN else "")
+    raise QkvError(
+        f"the caption {caption[:80]!r} must name exactly one label of the classifier, but names {named}; the labels: "
+        f"{known}"
+    )
+
+
+def _plain(text: str) -> str:
+    return _SPACE.sub(" ", text).strip().casefold()

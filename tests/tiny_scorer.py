@@ -1,0 +1,34 @@
+"""A tiny scorer with random weights, for tests that need a model directory but no sense in its scores."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from qkv.data.preprocessing import Preprocessing
+from qkv.data.tokenizer import Tokenizer, TokenizerConfig
+from qkv.model_directory import save_model
+from qkv.models.clip import CLIP, CLIPConfig, TextConfig
+from qkv.models.vit import ViTConfig
+from qkv.models.weights import get_weights
+
+CAPTIONS = ["a red bird", "a blue bird on a tree", "two green fish", "빨간 새"]
+WIDTHS = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 24}
+SIZES = CLIPConfig(
+    image=ViTConfig(image_size=8, patch_size=4, **WIDTHS), text=TextConfig(text_length=24, **WIDTHS), d_shared=8
+)
+
+
+def tiny_scorer(folder: Path) -> Path:
+    """Write a scorer of random weights; the same one at each call."""
+    tokenizer = Tokenizer.train(CAPTIONS, TokenizerConfig(vocabulary=310))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = CLIP(SIZES, len(tokenizer))
+        nn.init.constant_(model.log_scale, 3.0)
+    preprocessing = Preprocessing(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    fields = {"model": asdict(SIZES), "vocabulary": len(tokenizer), "preprocessing": asdict(preprocessing)}
+    files = {"README.md": b"# Tiny\n\n- Licence: none needed\n", "tokenizer.model": tokenizer.to_bytes()}
+    save_model(folder, system="clip", config=fields, weights=get_weights(model), files=files)
+    return folder
