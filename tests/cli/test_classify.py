@@ -149,7 +149,7 @@ def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
         (("eval", "tiny", "pictures"), "pictures has no class folders"),
         (("eval", "tiny", "pictures", "--to", "de"), "--to is for translators"),
         (("eval", "multi30k", "--src", "a", "--ref", "b"), "--from and --to must be given too"),
-        (("eval", "multi30k", "pictures"), "pictures is for classifiers"),
+        (("eval", "multi30k", "pictures"), "pictures is for models of pictures"),
         (("explain", "tiny", "pictures/good.jpg", "--out", "x.png", "--to", "de"), "--to is for translators"),
         (("explain", "multi30k", "Hello.", "--out", "x.png"), "say which language to translate into with --to"),
         (("explain", "tiny", "pictures/text.jpg", "--out", "x.png"), "text.jpg is not a picture"),

@@ -1,4 +1,4 @@
-"""A model that a verb is not for is refused in one line: here that of a discrete VAE, which none of them is for yet."""
+"""A model that a verb is not for is refused in one line: here that of a discrete VAE, which few of them are for."""
 
 from dataclasses import asdict
 
@@ -13,8 +13,8 @@ from qkv.models.weights import get_weights
     ("arguments", "said"),
     [
         (("classify", "MODEL", "x.png"), "is a discrete VAE, which cannot classify"),
-        (("eval", "MODEL", "pictures"), "is a discrete VAE, which cannot be measured"),
-        (("eval", "MODEL", "--src", "a", "--ref", "b", "--from", "en", "--to", "de"), "cannot be measured"),
+        (("eval", "MODEL", "--src", "a", "--ref", "b", "--from", "en", "--to", "de"), "--src is for translators, and"),
+        (("eval", "MODEL", "pictures", "--confusion", "x.png"), "--confusion is for classifiers, and"),
         (("explain", "MODEL", "x.png", "--out", "y.png"), "is a discrete VAE, which cannot be explained"),
         (("export", "MODEL", "--format", "onnx", "--out", "y"), "is a discrete VAE, which cannot be exported: only"),
     ],

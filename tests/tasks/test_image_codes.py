@@ -25,7 +25,6 @@ from qkv.tasks.image_codes import (
     ImageCodesTask,
     anneal,
     logit_laplace,
-    perplexity,
     reconstruction_loss,
 )
 from qkv.tasks.task import StepAware
@@ -254,7 +253,6 @@ def test_metrics_are_those_of_what_comes_back_from_the_codes(tmp_path: Path) -> 
     assert metrics["codebook_use"] == 100 * (counts > 0).sum().item() / 8
     entropy = torch.distributions.Categorical(probs=counts.double()).entropy()
     assert metrics["codebook_perplexity"] == pytest.approx(entropy.exp().item())
-    assert perplexity(torch.tensor([5.0, 5.0, 0.0, 5.0])) == pytest.approx(3)
 
 
 def test_a_collapsing_codebook_is_told_after_the_warm_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,25 +1,30 @@
 """`qkv eval`: how good a model is on a test set."""
 
-import json
-import sys
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qkv.errors import QkvError
 
-if TYPE_CHECKING:
-    from qkv.pipelines.classifier_report import ClassifierReport
-    from qkv.pipelines.evaluation import Metric
+_DEFAULT_N = 4
+_MODELS = {
+    "vit": "classifier: give its test set, such as a folder of class folders",
+    "dvae": "discrete VAE: give it pictures, such as a folder of them, or the .yaml of a recipe",
+    "dalle": "painter: give it captioned pictures, such as a folder with a .txt beside each, or the .yaml of a recipe",
+}
+"""What each model of pictures is, and what it is measured on."""
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Bundled model, model folder, run, or owner/name on the Hub.")],
     data: Annotated[
         Path | None,
-        typer.Argument(help="Classifiers: a folder of class folders, a .csv or .parquet table, or IDX pictures."),
+        typer.Argument(
+            help="Classifiers: a folder of class folders, a .csv or .parquet table, or IDX pictures. Painters: "
+            "pictures with captions, in a folder, a table or a shard. Discrete VAEs: pictures. For the last two also "
+            "a run or the .yaml of a recipe, whose validation pictures are taken."
+        ),
     ] = None,
     src: Annotated[Path | None, typer.Option(help="Translators: text, a sentence a line; .gz is unpacked.")] = None,
     ref: Annotated[Path | None, typer.Option(help="Translators: its translation by a person, line by line.")] = None,
@@ -31,129 +36,97 @@ def evaluate(
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Classifiers: draw what each class is taken for.")
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(metavar="CLASSIFIER", help="Painters: say how often it reads the caption's class in a picture."),
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Painters: the training pictures, to find copies; a recipe names its own."),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help=f"Painters: pictures for each caption, {_DEFAULT_N} unless given.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Painters: captions to draw, evenly chosen; or all.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Painters: another seed, other pictures.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Painters: below 1 is bolder, above 1 more varied.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Painters: draw from the k most probable codes only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Painters: draw from the codes that hold this much probability.")
+    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="Painters: how closely to follow the caption.")] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Painters: for some captions a real picture, and drawn ones after it. Discrete VAEs: pictures over "
+            "what comes back from their codes.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="With a recipe: replace a field of it, as in `qkv train`."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a model on a test set.
 
     Translators: BLEU, chrF and TER, with signatures and 95 % confidence intervals. Classifiers: accuracy, calibration,
-    and precision, recall and F1 of each class.
+    and precision, recall and F1 of each class. Painters: whether pictures show what captions say, how varied they are,
+    and whether they are copies. Discrete VAEs: how well pictures come back from their codes.
     """
     from qkv.cli.system import check_system, refuse_options, system_of
 
-    for_translators = {"--src": src, "--ref": ref, "--from": from_, "--to": to, "--beam-size": beam_size}
-    if (system := system_of(model)) == "vit":
-        refuse_options(model, system, "translators", for_translators)
-        if data is None:
-            raise QkvError(f"{model} is a classifier: give its test set, such as a folder of class folders")
-        _evaluate_classifier(model, data, confusion, as_json)
+    check_system(model, ("translator", "vit", "dalle", "dvae"), "be measured")
+    system = system_of(model)
+    text = {"--src": src, "--ref": ref, "--from": from_, "--to": to, "--beam-size": beam_size}
+    drawing = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
+    painting = {"--judge": judge, "--train": train, "-n": n, "--limit": limit}
+    painting |= {f"--{name.replace('_', '-')}": value for name, value in drawing.items()}
+    for systems, whose, options in (
+        (("translator",), "translators", text),
+        (("vit",), "classifiers", {"--confusion": confusion}),
+        (("dalle",), "painters", painting),
+        (("dalle", "dvae"), "painters and discrete VAEs", {"--grid": grid, "--set": set_}),
+        (("vit", "dalle", "dvae"), "models of pictures", {str(data): data}),
+    ):
+        if system not in systems:
+            refuse_options(model, system, whose, options)
+    if grid is not None and grid.suffix.lower() != ".png":
+        raise QkvError(f"--grid {grid} must end in .png")
+    if system == "translator":
+        _evaluate_translator(model, src, ref, from_, to, beam_size, as_json)
         return
-    check_system(model, "translator", "be measured")
-    refuse_options(model, system, "classifiers", {str(data): data, "--confusion": confusion})
-    if src is None or ref is None or from_ is None or to is None:
-        missing = [name for name in ("--src", "--ref", "--from", "--to") if for_translators[name] is None]
-        raise QkvError(f"{model} is a translator: to measure it, {' and '.join(missing)} must be given too")
-    _evaluate_translator(model, src, ref, from_, to, beam_size, as_json)
+    if data is None:
+        raise QkvError(f"{model} is a {_MODELS[system]}")
+    if system == "vit":
+        from qkv.cli.evaluate_classifier import evaluate_classifier
 
+        evaluate_classifier(model, data, confusion, as_json)
+    elif system == "dvae":
+        from qkv.cli.evaluate_codes import evaluate_codes
 
-def _evaluate_classifier(model: str, data: Path, confusion: Path | None, as_json: bool) -> None:
-    import qkv
-    from qkv.cli.file_job import progress_bar
-    from qkv.data.pictures import Pictures, PictureSource
-    from qkv.explain.confusion import draw_confusion
-    from qkv.files import atomic_file
-    from qkv.pipelines.classifier_report import evaluate_classifier
-
-    classifier = qkv.load(model)
-    with progress_bar("pictures") as bar:
-        task = bar.add_task(data.name)
-        report = evaluate_classifier(
-            classifier,
-            Pictures.open(PictureSource.of(data)),
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    for line in report.unreadable:
-        print(f"left out: {line}", file=sys.stderr)
-    if confusion is not None:
-        with atomic_file(confusion) as temporary:
-            temporary.write_bytes(draw_confusion(report.confusion, classifier.labels))
-    if as_json:
-        print(json.dumps({"model": model, "data": str(data), **report.to_json()}, ensure_ascii=False))
+        evaluate_codes(model, data, set_ or [], grid, as_json)
     else:
-        _print_report(f"{model} on {data}, {report.pictures:,} pictures", report)
+        from qkv.cli.evaluate_painter import evaluate_painter
 
-
-def _print_report(title: str, report: "ClassifierReport") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    print(title)
-    print(f"accuracy {report.accuracy:.2%}, top 5 {report.top_5_accuracy:.2%}")
-    print(
-        f"expected calibration error {report.calibration_error:.2%}, "
-        f"without temperature scaling {report.calibration_error_unscaled:.2%}"
-    )
-    table = Table("class", "precision", "recall", "F1", "pictures")
-    for score in report.classes:
-        table.add_row(
-            score.name, f"{score.precision:.1%}", f"{score.recall:.1%}", f"{score.f1:.1%}", f"{score.count:,}"
-        )
-    Console(markup=False).print(table)
+        chosen = {"n": n or _DEFAULT_N, **{name: value for name, value in drawing.items() if value is not None}}
+        evaluate_painter(model, data, set_ or [], judge, train, limit, chosen, grid, as_json)
 
 
 def _evaluate_translator(
-    model: str, src: Path, ref: Path, from_: str, to: str, beam_size: int | None, as_json: bool
+    model: str,
+    src: Path | None,
+    ref: Path | None,
+    from_: str | None,
+    to: str | None,
+    beam_size: int | None,
+    as_json: bool,
 ) -> None:
-    import sacrebleu
-    import torch
+    from qkv.cli.evaluate_translator import evaluate_translator
 
-    import qkv
-    from qkv.cli.file_job import progress_bar
-    from qkv.data.readers import read_lines
-    from qkv.pipelines.decoding import Decoding
-    from qkv.pipelines.evaluation import score
-
-    decoding = Decoding(beam_size=beam_size)
-    sources, references = list(read_lines(src)), list(read_lines(ref))
-    if len(sources) != len(references):
-        raise QkvError(f"{src} has {len(sources):,} lines, {ref} has {len(references):,}: line n must belong to line n")
-    translator = qkv.load(model)
-    with progress_bar("lines") as bar:
-        task = bar.add_task(src.name, total=len(sources))
-        translations = translator.translate(
-            sources,
-            to,
-            from_,
-            beam_size=beam_size,
-            progress=lambda done, total: bar.update(task, completed=len(sources) * done / total),
-        )
-    metrics = score([translation.text for translation in translations], references, to)
-    flags = Counter(flag for translation in translations for flag in translation.flags)
-    if as_json:
-        facts = {
-            "model": model,
-            "from": from_,
-            "to": to,
-            "lines": len(sources),
-            "beam_size": decoding.width,
-            "metrics": {metric.name: metric.to_json() for metric in metrics},
-            "flags": dict(flags),
-            "versions": {"qkv": qkv.__version__, "sacrebleu": sacrebleu.__version__, "torch": torch.__version__},
-        }
-        print(json.dumps(facts, ensure_ascii=False))
-    else:
-        _print_table(f"{model} {from_}-{to}, {len(sources):,} lines, beam {decoding.width}", metrics, flags)
-
-
-def _print_table(title: str, metrics: "list[Metric]", flags: Counter[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("metric", "score", "95 % interval")
-    for metric in metrics:
-        table.add_row(metric.name, f"{metric.score:.2f}", f"{metric.mean:.2f} ± {metric.interval:.2f}")
-    print(title)
-    Console().print(table)
-    for metric in metrics:
-        print(f"{metric.name}|{metric.signature}")
-    if flags:
-        print("flags: " + ", ".join(f"{name} {count:,}" for name, count in flags.most_common()))
+    if src is None or ref is None or from_ is None or to is None:
+        given = {"--src": src, "--ref": ref, "--from": from_, "--to": to}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        raise QkvError(f"{model} is a translator: to measure it, {missing} must be given too")
+    evaluate_translator(model, src, ref, from_, to, beam_size, as_json)

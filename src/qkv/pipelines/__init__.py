@@ -7,19 +7,31 @@ from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.model_directory import find_model, read_config
 from qkv.pipelines.classifier import Classifier, Prediction
+from qkv.pipelines.image_codes import ImageCodes
 from qkv.pipelines.judge import Judge
 from qkv.pipelines.painter import Drawing, Painter
 from qkv.pipelines.scorer import Scorer
 from qkv.pipelines.translation import Translation
 from qkv.pipelines.translator import Translator
 
-__all__ = ["Classifier", "Drawing", "Judge", "Painter", "Prediction", "Scorer", "Translation", "Translator", "load"]
+__all__ = [
+    "Classifier",
+    "Drawing",
+    "ImageCodes",
+    "Judge",
+    "Painter",
+    "Prediction",
+    "Scorer",
+    "Translation",
+    "Translator",
+    "load",
+]
 
-_SYSTEMS = {"translator": Translator, "vit": Classifier, "dalle": Painter, "clip": Scorer}
+_SYSTEMS = {"translator": Translator, "vit": Classifier, "dalle": Painter, "clip": Scorer, "dvae": ImageCodes}
 
 
 def load(name_or_folder: str | Path, device: str | None = None) -> Any:
-    """Load a trained model: a `Translator`, a `Classifier`, a `Painter` or a `Scorer`, as its folder says.
+    """Load a trained model: a `Translator`, `Classifier`, `Painter`, `Scorer` or `ImageCodes`, as its folder says.
 
     Args:
         name_or_folder: a bundled model's name, a model folder, a run folder, or a hub name ("owner/name").

@@ -187,6 +187,19 @@ class Classifier:
         at_once = max(1, _CACHED // (cells * self.model.config.d_ff))
         return torch.cat([self._fused(part).float() for part in images.split(at_once)])
 
+    @torch.inference_mode()
+    def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
+        """What the classes are read from: a vector for each picture (`ViT.features`).
+
+        Raises:
+            QkvError: a picture cannot be read; the message names it.
+        """
+        found = [torch.empty(0, self.model.config.d_model)]
+        for start in range(0, len(images), _BATCH):
+            pixels = [self.preprocessing(self._opened(image)) for image in images[start : start + _BATCH]]
+            found.append(self.model.features(torch.stack(pixels).to(self.model.head.weight.device)).float().cpu())
+        return torch.cat(found)
+
     def _opened(self, picture: Picture) -> Image.Image:
         return open_picture(picture, self.preprocessing.channels, self.preprocessing.shorter_side)
 

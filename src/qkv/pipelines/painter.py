@@ -14,7 +14,7 @@ from torch import Tensor
 from qkv.config import parse
 from qkv.data.caption_store import read_captions
 from qkv.data.picture import Picture, open_picture
-from qkv.data.preprocessing import Preprocessing, to_images
+from qkv.data.preprocessing import Preprocessing
 from qkv.data.tokenizer import Tokenizer
 from qkv.errors import QkvError
 from qkv.generation import Guided, Sampling
@@ -23,6 +23,7 @@ from qkv.model_directory import read_config, read_weights
 from qkv.models.dalle import Dalle, DalleConfig
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import part_of, set_weights
+from qkv.pipelines.image_codes import ImageCodes
 from qkv.pipelines.judge import Judge
 
 _ROWS = 64  # pictures drawn at once, which bounds the memory
@@ -203,12 +204,10 @@ class Painter:
             rows.append(sorted(row, key=lambda drawing: -(drawing.score or 0.0)))
         return rows
 
-    @torch.inference_mode()
     def images(self, codes: Int[Tensor, "B N"]) -> list[Image.Image]:
         """The pictures of codes, row by row."""
-        grid, device = self.dvae.config.grid, self.dvae.quantiser.codebook.device
-        parts = codes.to(device).unflatten(1, (grid, grid)).split(_ROWS)
-        return [image for part in parts for image in to_images(self.dvae.decode(part))]
+        grid = self.dvae.config.grid
+        return ImageCodes(self.dvae, self.preprocessing).decode(codes.unflatten(1, (grid, grid)))
 
     def frames(self, drawing: Drawing, every: int = 1) -> Iterator[Image.Image]:
         """A picture as it forms, code by code; what is not drawn yet is grey.

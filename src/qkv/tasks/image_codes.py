@@ -16,6 +16,7 @@ from qkv.data.image_data import ImageBatch, ImageData, ImageDataConfig
 from qkv.data.preprocessing import Interpolation, Preprocessing, Resize
 from qkv.explain.grid import draw_reconstructions
 from qkv.files import atomic_file
+from qkv.metrics.codes import codebook_use, perplexity
 from qkv.metrics.pictures import psnr, ssim
 from qkv.model_directory import read_weights, save_model
 from qkv.models.dvae import DVAE, DVAEConfig, DVAEOutput, Reconstruction, squeeze
@@ -189,7 +190,7 @@ class ImageCodesTask:
             pairs.append(torch.stack([batch.images[here], decoded.cpu()[here]]))
             start += len(images)
         self._draw(*torch.cat(pairs, dim=1))
-        use = {"codebook_use": 100 * (counts > 0).double().mean().item(), "codebook_perplexity": perplexity(counts)}
+        use = {"codebook_use": 100 * codebook_use(counts), "codebook_perplexity": perplexity(counts)}
         self._warn_of_collapse(use["codebook_use"])
         return {name: total / start for name, total in sums.items()} | use
 
@@ -258,9 +259,3 @@ def logit_laplace(
         log_scale: logarithm of its scale.
     """
     return -(x.logit() - mean).abs() * (-log_scale).exp() - log_scale - (2 * x * (1 - x)).log()
-
-
-def perplexity(counts: Float[Tensor, "K"]) -> float:
-    """How many codes would be used if all were used alike: the exponential of the entropy of their use."""
-    shares = counts.double() / counts.sum()
-    return torch.special.entr(shares).sum().exp().item()
