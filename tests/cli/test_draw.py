@@ -72,7 +72,6 @@ def test_a_picture_is_completed(tiny: Path, tmp_path: Path, qkv_command) -> None
         (("draw", "TINY", "a bee", "--scorer", "VIT", "--rerank"), "drop one of the two"),
         (("translate", "TINY", "--to", "de", "text"), "is a painter, which cannot translate: use `qkv draw`"),
         (("classify", "TINY", "x.png"), "is a painter, which cannot classify: use `qkv draw`"),
-        (("eval", "TINY", "pictures"), "is a painter, which cannot be measured: use `qkv draw`"),
         (("explain", "TINY", "bird", "--out", "y.png"), "is a painter, which cannot be explained: use `qkv draw`"),
         (("export", "TINY", "--format", "onnx", "--out", "y"), "is a painter, which cannot be exported: only cl"),
     ],
