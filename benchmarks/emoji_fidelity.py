@@ -91,7 +91,7 @@ def main() -> None:
     judge, unseen = Judge(emoji), [one for one in emoji if one.unseen]
     shares = {
         "real pictures": judge(unseen, [one.image for one in unseen]),
-        "their codes": judge(unseen, reconstruct(painter, [one.image for one in unseen])),
+        "their codes": judge(unseen, painter.image_codes.reconstruct([one.image for one in unseen])),
     }
     how = {name: getattr(options, name) for name in ("seed", "temperature", "top_k", "top_p", "guidance")}
     with Progress(console=Console(stderr=True)) as bar:
@@ -177,17 +177,6 @@ def tone_of(images: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B"]:
     distance, nearest = torch.cdist(colours, torch.tensor(REFERENCE_TONES).float().expand(len(images), -1, -1)).min(2)
     counts = torch.stack([((nearest == tone) & (distance < NEAR)).sum(1) for tone in range(5)], dim=1)
     return counts.argmax(1).where(counts.sum(1) > 0, -1)
-
-
-def reconstruct(painter: Painter, images: Sequence[Image.Image]) -> list[Image.Image]:
-    """What is left of pictures once they are codes."""
-    found: list[Image.Image] = []
-    for start in range(0, len(images), 50):
-        part = torch.stack([painter.preprocessing(image) for image in images[start : start + 50]])
-        with torch.inference_mode():
-            codes = painter.dvae.encode(part.to(painter.dvae.quantiser.codebook.device))
-        found += painter.images(codes.flatten(1))
-    return found
 
 
 if __name__ == "__main__":

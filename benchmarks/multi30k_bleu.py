@@ -10,14 +10,11 @@ sides, then BLEU of the tokens. The second is sacreBLEU's default, cased, with a
 import argparse
 import gzip
 import json
-import os
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
+from benchmarks.contest import machine, versions
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -60,8 +57,8 @@ def main() -> None:
         "beam_size": options.beam_size,
         "length_penalty": options.length_penalty,
         "scores": scores,
-        "versions": {package: version(package) for package in PACKAGES},
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "versions": versions(PACKAGES),
+        "machine": machine(),
     }
     print(json.dumps(result))
     if options.json:

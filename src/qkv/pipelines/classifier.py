@@ -22,7 +22,7 @@ from qkv.model_directory import read_config, read_weights
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import set_weights
 from qkv.pipelines.judge import named_label
-from qkv.runtime import fused
+from qkv.runtime import fused, inference_device
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,8 +89,7 @@ class Classifier:
             raise QkvError(
                 f"{where}: preprocessing.size is no multiple of a patch ({model.config.cell}); restore the file"
             )
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        model.to(device or accelerator or "cpu")
+        model.to(inference_device(device))
         return cls(model, [str(label) for label in labels], preprocessing, float(temperature))
 
     @overload

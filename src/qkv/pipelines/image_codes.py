@@ -15,6 +15,7 @@ from qkv.errors import QkvError
 from qkv.model_directory import CONFIG, read_config, read_weights
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import set_weights
+from qkv.runtime import inference_device
 
 _BATCH = 64  # pictures at once, which bounds the memory
 
@@ -50,8 +51,7 @@ class ImageCodes:
             raise QkvError(f"{where}: size and channels of a picture do not fit together; restore the folder")
         model = DVAE(sizes)
         set_weights(model, read_weights(folder), str(folder))
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return cls(model.to(device or accelerator or "cpu"), preprocessing)
+        return cls(model.to(inference_device(device)), preprocessing)
 
     def encode(self, pictures: Sequence[Picture]) -> Int[Tensor, "N h w"]:
         """The codes of pictures, a grid of them for each.

@@ -25,6 +25,7 @@ from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import part_of, set_weights
 from qkv.pipelines.image_codes import ImageCodes
 from qkv.pipelines.judge import Judge
+from qkv.runtime import inference_device
 
 _ROWS = 64  # pictures drawn at once, which bounds the memory
 _NOT_YET = 127  # grey level of what is still to be drawn
@@ -102,9 +103,13 @@ class Painter:
         weights = read_weights(folder)
         set_weights(model, part_of(weights, "dalle"), str(folder))
         set_weights(dvae, part_of(weights, "dvae"), str(folder))
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        where_to = device or accelerator or "cpu"
+        where_to = inference_device(device)
         return cls(model.to(where_to), dvae.to(where_to), tokenizer, scales)
+
+    @property
+    def image_codes(self) -> ImageCodes:
+        """The discrete VAE by itself: pictures to codes and back."""
+        return ImageCodes(self.dvae, self.preprocessing)
 
     @overload
     def draw(
@@ -207,7 +212,7 @@ class Painter:
     def images(self, codes: Int[Tensor, "B N"]) -> list[Image.Image]:
         """The pictures of codes, row by row."""
         grid = self.dvae.config.grid
-        return ImageCodes(self.dvae, self.preprocessing).decode(codes.unflatten(1, (grid, grid)))
+        return self.image_codes.decode(codes.unflatten(1, (grid, grid)))
 
     def frames(self, drawing: Drawing, every: int = 1) -> Iterator[Image.Image]:
         """A picture as it forms, code by code; what is not drawn yet is grey.
@@ -240,8 +245,7 @@ class Painter:
             raise QkvError(
                 f"the prime has {image.width} x {image.height} pixels, the model draws {size} x {size}: resize it"
             )
-        pixels = self.preprocessing(image)[None].to(self.dvae.quantiser.codebook.device)
-        return self.dvae.encode(pixels)[0, :keep_rows].flatten()
+        return self.image_codes.encode([image])[0, :keep_rows].flatten().to(self.model.image_head.weight.device)
 
     def _draw(
         self,

@@ -21,7 +21,6 @@ from qkv.metrics.distances import mean_pairwise_distance, nearest_distances
 from qkv.metrics.fid import frechet_distance
 from qkv.pipelines.classifier import Classifier
 from qkv.pipelines.codes_report import CodebookReport, CodesMeter, CodesReport
-from qkv.pipelines.image_codes import ImageCodes
 from qkv.pipelines.judge import named_label
 from qkv.pipelines.painter import DrawingOptions, Painter
 
@@ -263,7 +262,7 @@ class _Real:
         cls, painter: Painter, data: EvaluationData, judge: Classifier | None, drawn: int, report: Progress
     ) -> "_Real":
         total, preprocessing = len(data.pictures), painter.preprocessing
-        meter, unreadable, done = CodesMeter(ImageCodes(painter.dvae, preprocessing), total), list[str](), 0
+        meter, unreadable, done = CodesMeter(painter.image_codes, total), list[str](), 0
         chosen = EvenSample(total, 0 if data.train is None else drawn)
         blank = torch.empty(0, preprocessing.channels, preprocessing.size, preprocessing.size, dtype=torch.uint8)
         sample, decoded, features = [blank], [blank], list[Tensor]()

@@ -18,6 +18,7 @@ from qkv.errors import QkvError
 from qkv.model_directory import CONFIG, read_config, read_weights
 from qkv.models.clip import CLIP, CLIPConfig
 from qkv.models.weights import set_weights
+from qkv.runtime import inference_device
 
 _BATCH = 64  # pictures or captions at once, which bounds the memory
 
@@ -56,8 +57,7 @@ class Scorer:
             raise QkvError(f"{where}: vocabulary or size of a picture do not fit together; restore the folder")
         model = CLIP(sizes, len(tokenizer))
         set_weights(model, read_weights(folder), str(folder))
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return cls(model.to(device or accelerator or "cpu"), tokenizer, preprocessing)
+        return cls(model.to(inference_device(device)), tokenizer, preprocessing)
 
     def score(self, pictures: Picture | Sequence[Picture], captions: str | Sequence[str]) -> Float[Tensor, "P C"]:
         """How well each picture goes with each caption.
