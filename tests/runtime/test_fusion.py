@@ -6,7 +6,7 @@ from torch import nn
 
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.vit import ViT, ViTConfig
-from qkv.nn import MultiHeadAttention
+from qkv.nn import Block, TransformerConfig
 from qkv.runtime import fused
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch lacks oneDNN")
@@ -59,12 +59,12 @@ def test_cached_decoding_with_cross_attention() -> None:
 
 def test_positions_for_queries_and_keys_alone() -> None:
     torch.manual_seed(0)
-    attention = nn.ModuleDict({"self_attention": MultiHeadAttention(16, 2)}).eval()
-    x, position = torch.randn(2, 5, 16), torch.randn(5, 16)
+    blocks = nn.ModuleList([Block(TransformerConfig(d_model=16, n_heads=2, d_ff=24), cross=True)]).eval()
+    x, context = torch.randn(2, 5, 16), torch.randn(2, 3, 16)
+    positions = {"query_pos": torch.randn(5, 16), "key_pos": torch.randn(3, 16)}
     with torch.inference_mode():
-        expected = attention["self_attention"](x, query_pos=position, key_pos=position)
-        found = fused(attention)["self_attention"](x, query_pos=position, key_pos=position)
-    torch.testing.assert_close(found, expected)
+        expected = blocks[0](x, context, **positions)
+        torch.testing.assert_close(fused(blocks)[0](x, context, **positions), expected)
 
 
 def test_the_model_stays_as_it_is_and_is_not_copied() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -163,6 +164,12 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(n_heads * d_value, d_model)
 
     def forward(
+        self, x: Float[Tensor, "B T D"], context: Float[Tensor, "B S D"] | None = None, **options: Any
+    ) -> Float[Tensor, "B T D"]:
+        """Each position of `x` reads from `context`, or from `x` itself; the options are those of `heads`."""
+        return self.output(self.heads(x, context, **options))
+
+    def heads(
         self,
         x: Float[Tensor, "B T D"],
         context: Float[Tensor, "B S D"] | None = None,
@@ -173,8 +180,8 @@ class MultiHeadAttention(nn.Module):
         is_causal: bool = False,
         cache: LayerCache | None = None,
         recorder: Recorder | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        """Each position of `x` reads from `context`, or from `x` itself.
+    ) -> Float[Tensor, "B T HV"]:
+        """What each head reads, side by side, before `output` brings it to the model width.
 
         Args:
             x: where queries come from.
@@ -207,7 +214,7 @@ class MultiHeadAttention(nn.Module):
             is_causal = False
         dropout = self.dropout if self.training else 0.0
         heads = attend(query, key, value, mask, is_causal=is_causal, dropout=dropout, recorder=recorder)
-        return self.output(heads.transpose(1, 2).flatten(2))
+        return heads.transpose(1, 2).flatten(2)
 
     def project(
         self, x: Float[Tensor, "B T D"], query_pos: Tensor | None = None, key_pos: Tensor | None = None

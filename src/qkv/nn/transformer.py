@@ -80,7 +80,11 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """[B, T, D] -> [B, T, d_ff] -> [B, T, D]."""
-        return self.outer(self.dropout(self.activation(self.inner(x))))
+        return self.outer(self.hidden(x))
+
+    def hidden(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T F"]:
+        """What the outer layer reads."""
+        return self.dropout(self.activation(self.inner(x)))
 
 
 class Block(nn.Module):
