@@ -89,8 +89,7 @@ class _Table:
 
 def _read(path: Path, names: list[str], cache: Path) -> _Table:
     if path.suffix.lower() != ".jsonl":
-        # The second name is that of a column of captions, for it is read into memory.
-        return _Table(path, {name: read_table(path, name, names[0], cache)[0] for name in dict.fromkeys(names)})
+        return _Table(path, read_table(path, names, cache))
     columns: dict[str, list[Any]] = {name: [] for name in names}
     lines: list[int] = []
     known: set[str] = set()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,47 +22,49 @@ Where = dict[str, str | int | list[str | int]]
 """Column of a table to the value that its rows have there, or to several of which they have one."""
 
 
-def read_table(
-    path: Path, image: str, label: str | None, cache: Path | None = None
-) -> tuple[pa.ChunkedArray, list[Any], list[str] | None]:
-    """Two columns of a table.
+def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) -> dict[str, pa.ChunkedArray]:
+    """Columns of a table, by name.
 
-    Parquet is compressed by the thousand rows, which makes one row dear to read. So the pictures are kept in memory, or
-    if they are large, copied once into an Arrow file, which is memory-mapped.
+    Parquet is compressed by the thousand rows, which makes one row dear to read. So columns are kept in memory, or if
+    they are large, as those of pictures are, copied once into an Arrow file, which is memory-mapped.
 
     Args:
         path: ends in .csv or .parquet.
-        image: name of the column of pictures.
-        label: name of the column of labels; None if they do not matter.
+        columns: which ones; a name may be there twice.
         cache: where that Arrow file is kept; a temporary one is written if not given.
-
-    Returns:
-        The pictures or their paths, the labels (none if they do not matter), and names for numbered labels if the file
-        tells them, as those of the `datasets` library do.
 
     Raises:
         QkvError: the file is missing, damaged or empty, or lacks a column.
     """
-    columns = [image] if label is None else [image, label]
-    names = None
+    columns = list(dict.fromkeys(columns))
     try:
         if path.suffix.lower() == ".csv":
             table = _read_csv(path, columns)
-            images = table[image]
+            found = {column: table[column] for column in columns}
         else:
             with parquet.ParquetFile(path) as file:
                 _check_columns(path, file.schema_arrow.names, columns)
-                table = file.read(columns[1:])
-                names = None if label is None else _told_names(file.schema_arrow, label)
-                images = file.read([image])[image] if _size(file, image) <= _IN_MEMORY else None
-            images = _mapped(path, image, cache) if images is None else images
+                large = {column for column in columns if _size(file, column) > _IN_MEMORY}
+                table = file.read([column for column in columns if column not in large])
+            found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
     except (pa.ArrowException, OSError) as error:
         raise QkvError(f"{path} cannot be read ({' '.join(str(error).split())[:200]})") from None
-    if not len(images):
+    if not len(found[columns[0]]):
         raise QkvError(f"{path} is empty: it must hold at least one picture")
-    return images, [] if label is None else table[label].to_pylist(), names
+    return found
+
+
+def told_names(path: Path, label: str) -> list[str] | None:
+    """Names for the numbers in a column of labels, if the file tells them, as those of the `datasets` library do."""
+    if path.suffix.lower() == ".csv":
+        return None
+    try:
+        told = json.loads((parquet.read_schema(path).metadata or {})[b"huggingface"])
+        return list(told["info"]["features"][label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _read_csv(path: Path, columns: list[str]) -> pa.Table:
@@ -79,14 +81,6 @@ def _check_columns(path: Path, known: list[str], columns: list[str]) -> None:
             raise QkvError(f"{path} has no column {column!r}; {nearest(column, known)}")
         if list(known).count(column) > 1:
             raise QkvError(f"{path} has several columns {column!r}: rename all but one")
-
-
-def _told_names(schema: pa.Schema, label: str) -> list[str] | None:
-    try:
-        told = json.loads((schema.metadata or {})[b"huggingface"])
-        return list(told["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _size(file: parquet.ParquetFile, column: str) -> int:

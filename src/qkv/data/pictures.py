@@ -15,7 +15,7 @@ from PIL import Image
 
 from qkv.config import nearest
 from qkv.data.picture import Picture, files_inside, find_pictures, is_picture, open_picture
-from qkv.data.picture_table import Where, choose_rows, read_table
+from qkv.data.picture_table import Where, choose_rows, read_table, told_names
 from qkv.data.readers import read_lines
 from qkv.errors import QkvError
 
@@ -188,11 +188,14 @@ def _unlabelled(count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 def _of_table(source: PictureSource, cache: Path | None, labelled: bool) -> Pictures:
     path, image = Path(source.table or ""), source.image_column
-    images, values, told = read_table(path, image, source.label_column if labelled else None, cache)
-    rows = choose_rows(path, len(images), lambda column: read_table(path, column, column, cache)[1], source.where or {})
+    label, where = source.label_column, source.where or {}
+    columns = read_table(path, [image, *([label] if labelled else []), *where], cache)
+    images = columns[image]
+    rows = choose_rows(path, len(images), lambda column: columns[column].to_pylist(), where)
     if labelled:
+        told = told_names(path, label)
         named = _class_names(source) or (tuple(told) if told else None)
-        labels, classes = _label_numbers([values[row] for row in rows], named, path, rows)
+        labels, classes = _label_numbers(columns[label].take(rows).to_pylist(), named, path, rows)
         numbered = named is None and _are_numbers(classes)
     else:
         (labels, classes), numbered = _unlabelled(len(rows)), False
