@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from qkv.models.layout import channels_last
 from qkv.models.quantiser import GumbelQuantiser, VectorQuantiser, look_up
 
 Quantiser = Literal["gumbel", "vq"]
@@ -152,7 +153,7 @@ class DVAE(nn.Module):
         height, width = images.shape[2:]
         if height % self.config.cell or width % self.config.cell:
             raise ValueError(f"sides of {height} x {width} pixels must be multiples of {self.config.cell}")
-        return self.encoder(2 * images - 1)
+        return self.encoder(channels_last(2 * images - 1))
 
     def _pixels(
         self, vectors: Float[Tensor, "B D h w"]

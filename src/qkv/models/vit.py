@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qkv.models.layout import channels_last
 from qkv.models.weights import initialise
 from qkv.nn import Recorder, Transformer, TransformerConfig, grid_sinusoids, resample_grid
 from qkv.nn.transformer import Activation
@@ -129,7 +130,7 @@ class ViT(nn.Module):
         height, width = images.shape[2:]
         if height % self.config.cell or width % self.config.cell:
             raise ValueError(f"sides of {height} x {width} pixels must be multiples of {self.config.cell}")
-        grid = self.patches(self.stem(images))
+        grid = self.patches(self.stem(channels_last(images)) if self.stem else images)
         x = grid.flatten(2).transpose(1, 2)
         positions = self._grid_positions(*grid.shape[2:]).to(x)
         if self.class_token is not None:
