@@ -1,6 +1,7 @@
 """`qkv train`, `classify`, `eval` and `explain` on pictures, from the command line."""
 
 import json
+import os
 import signal
 import struct
 import time
@@ -127,6 +128,27 @@ def test_json_lines(hostile: Path, qkv) -> None:
     assert len(rows[1]["predictions"]) == 2
 
 
+def test_names_without_a_picture_hold_up_no_other(hostile: Path, qkv) -> None:
+    done = qkv("classify", "tiny", "none.png", "*.gif", "pictures/good.jpg", folder=hostile)
+    assert done.returncode == 1
+    assert done.stdout.startswith("pictures/good.jpg: ")
+    assert "error: none.png does not exist: check the path" in done.stderr
+    assert "error: no file matches *.gif: check the pattern" in done.stderr
+
+
+def test_file_names_that_are_no_text(hostile: Path, qkv) -> None:
+    odd = hostile / "odd"
+    odd.mkdir()
+    good = (hostile / "pictures" / "good.jpg").read_bytes()
+    for name in (b"a\nb.jpg", b"\xff.jpg"):
+        Path(os.fsdecode(bytes(odd) + b"/" + name)).write_bytes(good)
+    shown = qkv("classify", "tiny", "odd", folder=hostile)
+    assert shown.returncode == 0, shown.stderr
+    assert len(shown.stdout.splitlines()) == 2
+    rows = [json.loads(line) for line in qkv("classify", "tiny", "odd", "--json", folder=hostile).stdout.splitlines()]
+    assert [row["file"] for row in rows] == ["odd/a\nb.jpg", "odd/\udcff.jpg"]
+
+
 def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
     done = qkv("explain", "tiny", "pictures/good.jpg", "--out", "map.png", "--json", "map.json", folder=hostile)
     assert done.returncode == 0, done.stderr
@@ -134,6 +156,7 @@ def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
     data = json.loads((hostile / "map.json").read_text())
     assert np.array(data["heads"]).shape == (2, 2, 2, 2)
     assert (hostile / "map.png").stat().st_size > 1000
+    assert "the picture: good.attention.png" in qkv("explain", "tiny", "pictures/good.jpg", folder=hostile).stdout
 
 
 @pytest.mark.parametrize(
@@ -144,8 +167,9 @@ def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
             ("translate", "tiny", "--to", "de", "text"),
             "tiny is a classifier, which cannot translate: use `qkv classify`",
         ),
-        (("classify", "tiny", "none.png"), "none.png does not exist"),
         (("eval", "tiny"), "tiny is a classifier: give its test set"),
+        (("eval", "tiny", "pictures", "--confusion", "pictures"), "--confusion pictures must end in .png"),
+        (("explain", "tiny", "pictures/good.jpg", "--out", "tiny/config.json/a.png"), "config.json; choose another"),
         (("eval", "tiny", "pictures"), "pictures has no class folders"),
         (("eval", "tiny", "pictures", "--to", "de"), "--to is for translators"),
         (("eval", "multi30k", "--src", "a", "--ref", "b"), "--from and --to must be given too"),

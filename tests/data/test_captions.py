@@ -312,11 +312,10 @@ def test_the_vocabulary_is_learnt_once_from_training_captions(tmp_path: Path, ca
     assert given.tokenizer is first.tokenizer
 
 
-def test_the_contact_sheet(tmp_path: Path) -> None:
+def test_samples_are_pictures_with_their_captions(tmp_path: Path) -> None:
     data = open_data(tmp_path, write_folder(tmp_path / "f", {i: f"caption {i}" for i in range(20)}))
-    data.contact_sheet(tmp_path / "sheet.png")
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size[0] > sheet.size[1] > 100
+    pictures, captions = data.samples()
+    assert len(pictures) == len(captions) == len(set(captions)) > 1
 
 
 def test_what_cannot_be_used(tmp_path: Path) -> None:

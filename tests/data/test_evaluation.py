@@ -97,7 +97,7 @@ def test_pictures_without_captions(tmp_path: Path) -> None:
     table = tmp_path / "a" / "t.jsonl"
     table.write_text('{"image": "004.png", "caption": "x"}\n')
     assert brightness(open_pictures(table, tmp_path / "cache", CONSOLE).pictures) == [4]
-    with pytest.raises(QkvError, match="holds no labelled pictures"):
+    with pytest.raises(QkvError, match="holds no pictures that can be used here"):
         open_pictures(tmp_path / "none", tmp_path / "cache", CONSOLE)
 
 

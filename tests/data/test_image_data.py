@@ -3,7 +3,6 @@
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -141,14 +140,12 @@ def test_too_few_pictures(tmp_path: Path) -> None:
         open_data(tmp_path / "f")
 
 
-def test_the_contact_sheet(tmp_path: Path) -> None:
+def test_samples_are_pictures_of_their_classes(tmp_path: Path) -> None:
     write_folder(tmp_path / "f")
-    open_data(tmp_path / "f").contact_sheet(tmp_path / "sheet.png")
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        # 28 pictures in rows of eight: the fifth place of the fourth row is the first empty one.
-        assert len(np.unique(np.asarray(sheet)[6:118, 6:118])) == 1
-        assert sheet.size == (8 * 118 + 6, 4 * 136 + 6)
-        assert (np.asarray(sheet)[3 * 136 + 6 :, 4 * 118 + 6 :] == 255).all()
+    pictures, names = open_data(tmp_path / "f").samples()
+    assert len(pictures) == len(names) == 28
+    assert {picture.size for picture in pictures} == {pictures[0].size}
+    assert set(names) == {"ant", "bee", "cow"}
 
 
 def test_measure(tmp_path: Path) -> None:

@@ -209,25 +209,46 @@ def test_files_that_are_passed_over_are_named_and_counted(tmp_path: Path) -> Non
         (tmp_path / "f" / name).write_text("")
     (tmp_path / "f" / "bee" / "dead.png").symlink_to(tmp_path / "nowhere.png")
     Image.new("L", (2, 2)).save(tmp_path / "f" / "loose.png")
-    (note,) = split(source, cache=tmp_path / "cache").notes
-    assert f"{tmp_path}/f: passed over, 5 in all, " in note
+    found = split(source, cache=tmp_path / "cache")
+    (note,) = found.notes
+    assert f"{tmp_path}/f: passed over, 4 in all, " in note
+    assert any("dead.png does not exist" in line for line in found.unreadable)
     assert all(name in note for name in ("loose.png", "ant/a.heic", "ant/deep/b.txt")) and note.endswith(", …")
 
 
 def test_pictures_without_classes_are_divided_by_a_column_of_their_table(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
     for i in range(9):
-        Image.new("L", (2, 2), i).save(tmp_path / f"{i}.png")
-    (tmp_path / "t.csv").write_text(
+        Image.new("L", (2, 2), i).save(folder / f"{i}.png")
+    (folder / "t.csv").write_text(
         "image,part\n" + "".join(f"{i}.png,{'val' if i % 3 else 'train'}\n" for i in range(9))
     )
-    parts = [[PictureSource(table=str(tmp_path / "t.csv"), where={"part": part})] for part in ("train", "val")]
+    parts = [[PictureSource(table=str(folder / "t.csv"), where={"part": part})] for part in ("train", "val")]
     found = PictureSplit.open(*parts, 0.1, tmp_path / "cache", 1, Console(file=StringIO()), labelled=False)
     shown = [
         [part.picture(i, 1, 2).getpixel((0, 0)) for i in range(len(part))] for part in (found.train, found.validation)
     ]
     assert shown == [[0, 3, 6], [1, 2, 4, 5, 7, 8]]
     assert not found.notes
-    everything = [PictureSource(folder=str(tmp_path))]
+    everything = [PictureSource(folder=str(folder))]
     held = PictureSplit.open(everything, [], 1 / 3, tmp_path / "held", 1, Console(file=StringIO()), labelled=False)
     assert (len(held.train), len(held.validation)) == (6, 3)
     assert not names(held.train) & names(held.validation)
+
+
+def test_a_class_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "f")
+    (tmp_path / "f" / "cow" / "00.png").write_text("no picture")
+    with pytest.raises(QkvError, match="of the class 'cow' no picture is left to train on"):
+        split(source, cache=tmp_path / "cache")
+
+
+def test_a_run_does_not_lie_among_its_pictures(tmp_path: Path) -> None:
+    source = write(tmp_path / "f")
+    for cache in ("f/run/data", "f/data", "f/ant/../run/data"):
+        with pytest.raises(QkvError, match=r"would lie among the pictures of .*f: choose another --out"):
+            split(source, cache=tmp_path / cache)
+        assert not (tmp_path / cache).exists()
+    (tmp_path / "f" / "ant" / "data").mkdir()  # one from before goes on
+    split(source, cache=tmp_path / "f" / "ant" / "data")

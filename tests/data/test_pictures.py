@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
     for fields in ({}, {"folder": "a", "table": "b.csv"}, {"table": "b.xls"}, {"folder": "a", "labels": "b"}):
         with pytest.raises(ValueError, match=r"pictures|table|labels"):
             PictureSource(**fields)
-    with pytest.raises(QkvError, match="holds no labelled pictures"):
+    with pytest.raises(QkvError, match="holds no pictures that can be used here"):
         PictureSource.of(tmp_path / "notes.txt")
 
 

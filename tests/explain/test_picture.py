@@ -101,7 +101,7 @@ def test_a_failed_picture_leaves_nothing_new(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
-    with pytest.raises(QkvError, match=r"a\.png: No space left on device"):
+    with pytest.raises(QkvError, match=r"a\.png \(No space left on device\)"):
         draw([Panel("t", "r", table(2, 2))], path)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 

@@ -249,6 +249,16 @@ def test_more_samples_leave_the_earlier_ones_as_they_were():
         assert len(set(many[sentence])) == 5
 
 
+def test_inputs_draw_for_themselves_alone_and_in_a_batch():
+    tree = Tree(vocabulary=50)
+    inputs = [(5, 6), (7,), (5, 6)]
+    same = run(tree, Sampling(seed=1, n=2), [0, 0, 0])  # rows of one distribution
+    assert same[0] == same[1] == same[2]
+    apart = run(tree, Sampling(seed=1, n=2).for_inputs(inputs), [0, 0, 0])
+    assert apart[0] == apart[2] != apart[1]
+    assert run(tree, Sampling(seed=1, n=2).for_inputs(inputs[1:2]), [0]) == [apart[1]]
+
+
 def test_top_k_of_one_is_greedy_search():
     tree = Tree(vocabulary=6, seed=1)
     assert run(tree, Sampling(top_k=1, seed=5), range(4)) == run(tree, Greedy(), range(4))

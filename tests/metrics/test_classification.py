@@ -61,8 +61,12 @@ def test_temperature_undoes_a_factor(factor: float) -> None:
     assert min(losses, key=losses.__getitem__) == temperature
 
 
-def test_temperature_without_errors_is_finite() -> None:
-    assert 0.01 <= fit_temperature(torch.eye(4) * 3, torch.arange(4)) < 1
+@pytest.mark.parametrize("n", [1, 4, 50])
+def test_a_few_examples_without_an_error_make_nothing_certain(n: int) -> None:
+    temperature = fit_temperature((torch.eye(4) * 3).repeat(n, 1), torch.arange(4).repeat(n))
+    # Of 4n examples of four classes a label is (4n + 1) / (4n + 4) sure, and so is the likeliest model.
+    sure = (torch.tensor([3.0, 0, 0, 0]) / temperature).softmax(0)[0].item()
+    assert sure == pytest.approx((4 * n + 1) / (4 * n + 4), rel=1e-4)
 
 
 def test_confusion_and_class_scores() -> None:

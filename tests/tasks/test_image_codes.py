@@ -255,18 +255,23 @@ def test_metrics_are_those_of_what_comes_back_from_the_codes(tmp_path: Path) -> 
     assert metrics["codebook_perplexity"] == pytest.approx(entropy.exp().item())
 
 
-def test_a_collapsing_codebook_is_told_after_the_warm_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    task = create(tmp_path, {"codes": 40}, penalty_warmup=3)
-    task.model.quantiser.codebook.data[1:] += 1e3  # one code is left
+@pytest.mark.parametrize("quantiser", ["vq", "gumbel"])
+def test_a_collapsing_codebook_is_told(quantiser: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = create(tmp_path, {"codes": 40, "quantiser": quantiser}, penalty_warmup=3, penalty_weight=0.25)
+    if quantiser == "vq":
+        task.model.quantiser.codebook.data[1:] += 1e3  # one code is left
+    else:
+        task.model.quantiser.logits.bias.data[0] += 1e3
     task.model.eval()
     with torch.no_grad(), caplog.at_level(logging.WARNING):
         task.begin_step(3)
         task.evaluate()
-        assert not caplog.records
+        assert bool(caplog.records) == (quantiser == "vq")  # the penalty of `gumbel` is still growing
         task.begin_step(4)
         assert task.evaluate()["codebook_use"] == 2.5
     assert "only 2.5 % of the 40 codes are used" in caplog.text
-    assert "lower model.codes or training.learning_rate" in caplog.text
+    advice = {"vq": "or training.learning_rate, or raise data.batch_size", "gumbel": "or penalty_weight, or raise"}
+    assert f"lower model.codes {advice[quantiser]}" in caplog.text
 
 
 @pytest.mark.parametrize(

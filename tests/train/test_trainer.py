@@ -70,6 +70,23 @@ def test_resume_in_mid_epoch_equals_uninterrupted_bit_for_bit(tmp_path: Path) ->
     assert_same_weights(whole.task.model, second.task.model)
 
 
+def test_a_kill_between_export_and_checkpoint_costs_no_model(tmp_path: Path) -> None:
+    settings = {"max_steps": 10, "validate_every": 5}
+    first = trainer(tmp_path, CopyTask(), **settings)
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    first.task.export = kill
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    again = trainer(tmp_path, CopyTask(), **settings)
+    assert again.progress.step == 0  # no checkpoint without the model that it would stand for
+    outcome = again.train()
+    assert (tmp_path / "model").is_dir()
+    assert outcome.step == 10
+
+
 def _killed_at(run, step: int):
     evaluate = run.task.evaluate
 

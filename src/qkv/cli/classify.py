@@ -27,27 +27,39 @@ def classify(
     from qkv.data.picture import find_pictures
 
     check_system(model, "vit", "classify")
-    files = find_pictures(pictures)
+    files, wrong = find_pictures(pictures)
+    for name, error in wrong.items():
+        _show(name, error, as_json)
     classifier = qkv.load(model)
     unreadable = 0
     with progress_bar("pictures") as bar:
         task = bar.add_task("classifying", total=len(files))
         for file, answer in classifier.stream(files, top_k):
-            if isinstance(answer, QkvError):
-                unreadable += 1
-                print(f"error: {answer}", file=sys.stderr)
-            if as_json:
-                print(json.dumps({"file": str(file), **_fields(answer)}, ensure_ascii=False))
-            elif not isinstance(answer, QkvError):
-                print(f"{file}: " + ", ".join(f"{found.label} {found.probability:.1%}" for found in answer))
-            sys.stdout.flush()
+            unreadable += isinstance(answer, QkvError)
+            _show(str(file), answer, as_json)
             bar.advance(task)
     if unreadable:
         print(f"{unreadable:,} of {len(files):,} pictures cannot be read", file=sys.stderr)
+    if unreadable or wrong:
         raise typer.Exit(1)
 
 
-def _fields(answer: "list[Prediction] | QkvError") -> dict[str, object]:
+def _show(file: str, answer: "list[Prediction] | QkvError", as_json: bool) -> None:
+    from qkv.explain import printable
+
     if isinstance(answer, QkvError):
-        return {"error": str(answer)}
-    return {"predictions": [{"label": found.label, "probability": round(found.probability, 6)} for found in answer]}
+        print(f"error: {answer}", file=sys.stderr)
+        fields: dict[str, object] = {"error": str(answer)}
+    else:
+        found = [{"label": one.label, "probability": round(one.probability, 6)} for one in answer]
+        fields = {"predictions": found}
+    if as_json:
+        line = json.dumps({"file": file, **fields}, ensure_ascii=not _is_text(file))
+        print(line, flush=True)
+    elif not isinstance(answer, QkvError):
+        print(f"{printable(file)}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer), flush=True)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be written as UTF-8: Linux takes any bytes for a name."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)

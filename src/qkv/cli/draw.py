@@ -58,15 +58,15 @@ def draw(
     import qkv
     from qkv.cli.file_job import progress_bar
     from qkv.cli.system import check_system
+    from qkv.cli.target import check_target
     from qkv.data.tokenizer import without_surrogates
     from qkv.explain import printable
     from qkv.explain.fonts import find_fonts
     from qkv.explain.gallery import draw_gallery
     from qkv.files import atomic_file
 
-    for name, path, kind in (("--out", out, ".png"), ("--gif", gif, ".gif")):
-        if path is not None and path.suffix.lower() != kind:
-            raise QkvError(f"{name} {path} must end in {kind}")
+    check_target("--out", out, ".png")
+    check_target("--gif", gif, ".gif")
     model, captions = _model_and_captions(words)
     captions = [without_surrogates(caption) for caption in captions]
     check_system(model, "dalle", "draw")

@@ -76,6 +76,7 @@ def evaluate(
     and whether they are copies. Discrete VAEs: how well pictures come back from their codes.
     """
     from qkv.cli.system import check_system, refuse_options, system_of
+    from qkv.cli.target import check_target
 
     check_system(model, ("translator", "vit", "dalle", "dvae"), "be measured")
     system = system_of(model)
@@ -92,8 +93,8 @@ def evaluate(
     ):
         if system not in systems:
             refuse_options(model, system, whose, options)
-    if grid is not None and grid.suffix.lower() != ".png":
-        raise QkvError(f"--grid {grid} must end in .png")
+    check_target("--grid", grid, ".png")
+    check_target("--confusion", confusion, ".png")
     if system == "translator":
         _evaluate_translator(model, src, ref, from_, to, beam_size, as_json)
         return

@@ -38,13 +38,13 @@ def evaluate_classifier(model: str, data: Path, confusion: Path | None, as_json:
         )
     for line in report.unreadable:
         print(f"left out: {line}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"model": model, "data": str(data), **report.to_json()}, ensure_ascii=False), flush=True)
+    else:
+        _print_report(f"{model} on {data}, {report.pictures:,} pictures", report)
     if confusion is not None:
         with atomic_file(confusion) as temporary:
             temporary.write_bytes(draw_confusion(report.confusion, classifier.labels))
-    if as_json:
-        print(json.dumps({"model": model, "data": str(data), **report.to_json()}, ensure_ascii=False))
-    else:
-        _print_report(f"{model} on {data}, {report.pictures:,} pictures", report)
 
 
 def _print_report(title: str, report: "ClassifierReport") -> None:
@@ -52,7 +52,8 @@ def _print_report(title: str, report: "ClassifierReport") -> None:
     from rich.table import Table
 
     print(title)
-    print(f"accuracy {report.accuracy:.2%}, top 5 {report.top_5_accuracy:.2%}")
+    top_5 = f", top 5 {report.top_5_accuracy:.2%}" if len(report.classes) > 5 else ""
+    print(f"accuracy {report.accuracy:.2%}{top_5}")
     print(
         f"expected calibration error {report.calibration_error:.2%}, "
         f"without temperature scaling {report.calibration_error_unscaled:.2%}"

@@ -24,7 +24,10 @@ def explain(
     what: Annotated[
         str, typer.Argument(metavar="SENTENCE | PICTURE", help="What to translate or classify.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="[default: attention.png; for PICTURE.jpg PICTURE.attention.png]"),
+    ] = None,
     to: Annotated[str | None, typer.Option(help="Translators: language to translate into.")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="Translators: language of the sentence.")] = None,
     layer: Annotated[
@@ -40,15 +43,20 @@ def explain(
 ) -> None:
     """Draw where a model looked: while it translated a sentence, or on a picture that it classified."""
     from qkv.cli.system import check_system, refuse_options, system_of
+    from qkv.cli.target import check_target
 
     if (system := system_of(model)) == "vit":
         given = {"--to": to, "--from": from_, "--head": head, "--pieces": pieces or None}
         refuse_options(model, system, "translators", given)
+        out = out or Path(f"{Path(what).stem}.attention.png")
+        check_target("--out", out, ".png")
         _explain_picture(model, Path(what), out, layer, json_)
         return
     check_system(model, "translator", "be explained")
     if to is None:
         raise QkvError(f"{model} is a translator: say which language to translate into with --to")
+    out = out or Path("attention.png")
+    check_target("--out", out, ".png")
     _explain_sentence(model, what, to, out, from_, layer, head, pieces, json_)
 
 
@@ -146,8 +154,5 @@ def _cells(*texts: str) -> "list[Text]":
 def _write_json(path: Path, data: dict[str, object]) -> None:
     from qkv.files import atomic_file
 
-    try:
-        with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise QkvError(f"cannot write {path}: {error.strerror}") from error
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from qkv.errors import QkvError
 
@@ -28,9 +29,12 @@ def names_model(word: str) -> bool:
     text; a folder of a model or run; or if it has a "/" but no space in it, as folders and names on the hub do.
     """
     from qkv.model_directory import bundled_models, local_model
+    from qkv.train.recipe import RECIPE
 
+    # A run that has no model yet: what comes next says so.
+    begun = all(ord(c) for c in word) and len(word) < 256 and (Path(word) / RECIPE).is_file()
     nearly = difflib.get_close_matches(word, bundled_models(), n=1, cutoff=0.8)
-    return bool(local_model(word) or nearly or ("/" in word and not any(c.isspace() for c in word)))
+    return bool(local_model(word) or begun or nearly or ("/" in word and not any(c.isspace() for c in word)))
 
 
 def system_of(model: str) -> str:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +47,8 @@ def train(
         str, typer.Option(metavar="MODEL", help="With --system dalle: the model of the system dvae to draw with.")
     ] = "",
     from_: Annotated[
-        str, typer.Option("--from", help="Language of the first column or file; for pictures the same as --initial.")
+        str,
+        typer.Option("--from", help="With --data: language of the first column or file. Else as --initial."),
     ] = "",
     to: Annotated[str, typer.Option(help="Language of the second column or file.")] = "",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
@@ -74,14 +75,14 @@ class _Request:
     """What the command line asks for, as `train` names it."""
 
     what: str
-    data: list[Path]
-    system: str
-    codes: str
-    from_: str
-    to: str
-    out: Path | None
-    initial: str
-    assignments: list[str]
+    data: list[Path] = field(default_factory=list)
+    system: str = ""
+    codes: str = ""
+    from_: str = ""
+    to: str = ""
+    out: Path | None = None
+    initial: str = ""
+    assignments: list[str] = field(default_factory=list)
 
 
 def _train(world: "World", request: _Request) -> None:
@@ -93,11 +94,8 @@ def _train(world: "World", request: _Request) -> None:
     console = Console(stderr=True, quiet=not world.leads)
     path = Path(request.what)
     if request.what and (path / RECIPE).exists():
-        if request.out or request.assignments or request.initial or request.system or request.codes:
-            raise QkvError(
-                f"{path} goes on as it began: --out, --system, --codes, --initial and --set are for new runs "
-                f"(or edit {path / RECIPE})"
-            )
+        if request != _Request(request.what):
+            raise QkvError(f"{path} goes on as it began: all other options are for new runs (or edit {path / RECIPE})")
         run, recipe = path, Recipe.read(path / RECIPE)
     else:
         recipe, name = _new_recipe(request, console)
@@ -120,17 +118,20 @@ def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
     from qkv.cli.suggestion import recipe_for_pairs
     from qkv.train.recipe import Recipe
 
-    initial = request.initial
+    languages = not request.what and request.system in ("", "translator")
+    if request.from_ and request.initial and not languages:
+        raise QkvError("--from and --initial name the same here, a model to start from: give one of them")
+    initial = request.initial or ("" if languages else request.from_)
     assignments = [*([f"initial={initial}"] if initial else []), *request.assignments]
     if request.codes and request.system != "dalle":
         raise QkvError("--codes is for --system dalle; a recipe names them itself, and --set codes=MODEL replaces them")
     if request.system in _PICTURES:
-        return _recipe_of_pictures(request, assignments, console)
+        return _recipe_of_pictures(request, initial, assignments, console)
     if request.system not in ("", "translator"):
         raise QkvError(f"--system {request.system}: choose from translator, {', '.join(_PICTURES)}")
     if not request.what:
         suggestion = recipe_for_pairs(request.data, request.from_, request.to, initial, console)
-        return Recipe.from_mapping(suggestion, "the suggestion", assignments), _name(request.data[0])
+        return Recipe.suggested(suggestion, assignments), _name(request.data[0])
     if request.data or request.system:
         raise QkvError("give a recipe or --data, not both" if request.data else "a recipe names its system itself")
     if Path(request.what).is_dir():
@@ -138,10 +139,14 @@ def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
             f"{request.what} is no run: it has no recipe.yaml; to train a classifier on a folder of class folders, "
             f"add --system vit; to train codes and then a painter, --system dvae and then --system dalle"
         )
+    if request.to:
+        raise QkvError("--to is for --data: a recipe names its languages itself")
     return Recipe.read(Path(request.what), assignments), Path(request.what).stem
 
 
-def _recipe_of_pictures(request: _Request, assignments: list[str], console: "Console") -> "tuple[Recipe, str]":
+def _recipe_of_pictures(
+    request: _Request, initial: str, assignments: list[str], console: "Console"
+) -> "tuple[Recipe, str]":
     """The suggested recipe of a run on pictures, and a name for the run; says what comes after it."""
     from qkv.cli.suggestion import recipe_for_captions, recipe_for_pictures
     from qkv.train.recipe import Recipe
@@ -149,7 +154,6 @@ def _recipe_of_pictures(request: _Request, assignments: list[str], console: "Con
     system, found = request.system, [*([Path(request.what)] if request.what else []), *request.data]
     if len(found) != 1 or request.to:
         raise QkvError(f"--system {system} takes one {_PICTURES[system]}, and no --to")
-    initial = request.initial or request.from_
     if system == "dalle":
         suggestion = recipe_for_captions(found[0], request.codes, initial, console)
     else:
@@ -164,7 +168,7 @@ def _recipe_of_pictures(request: _Request, assignments: list[str], console: "Con
     }
     if system in follows:
         console.print(follows[system], highlight=False, markup=False, soft_wrap=True)
-    return Recipe.from_mapping(suggestion, "the suggestion", assignments), name
+    return Recipe.suggested(suggestion, assignments), name
 
 
 def _name(data: Path) -> str:

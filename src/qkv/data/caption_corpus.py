@@ -15,6 +15,7 @@ from qkv.data.caption_readers import open_source
 from qkv.data.caption_sources import CaptionedPictures, CaptionSource
 from qkv.data.faults import find_faults
 from qkv.data.permutation import derive_seed, mix
+from qkv.data.pictures import keep_apart
 from qkv.data.store import hash_text
 from qkv.errors import QkvError
 
@@ -63,6 +64,7 @@ class CaptionCorpus:
         Raises:
             QkvError: a source cannot be used, or there are too few pictures.
         """
+        keep_apart((source.folder for source in (*train, *validation)), cache)
         sources = [open_source(source, cache, console) for source in (*train, *validation)]
         left_out: list[str] = []
         used = [_usable(source, cache, console, left_out) for source in sources]

@@ -36,7 +36,7 @@ class Captions:
         languages: the number of the language of each.
         names: the languages, by number.
         texts: each text; memory-mapped.
-        states: a digest of the captions of each source.
+        states: a digest of the captions of each source, which stays where files only changed their dates.
     """
 
     pictures: Indices
@@ -72,7 +72,8 @@ class Captions:
             numbers = np.array([names.setdefault(name, len(names)) for name in coded.dictionary.to_pylist()], np.int16)
             languages.append(numbers[coded.indices.to_numpy()])
             texts += table["text"].chunks
-            states.append(state)
+            with file.open("rb") as content:
+                states.append(hashlib.file_digest(content, "sha256").hexdigest()[:16])
             first += len(source)
         columns = np.concatenate(pictures), np.concatenate(languages)
         return cls(*columns, tuple(names), pa.chunked_array(texts, pa.large_string()), tuple(states))
@@ -179,15 +180,12 @@ def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
 def _write(
     file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], what: str, total: int | None, console: Console
 ) -> None:
-    try:
-        with atomic_file(file) as temporary, Progress(console=console, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
-                    bar.advance(task, batch.num_rows)
-    except OSError as error:
-        raise QkvError(f"cannot write {file}: {error}; free some space or choose another place") from error
+    with atomic_file(file) as temporary, Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                bar.advance(task, batch.num_rows)
 
 
 def _mapped(file: Path) -> pa.Table:

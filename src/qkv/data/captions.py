@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
@@ -25,8 +26,7 @@ from qkv.data.caption_store import Captions, TokenizedCaptions
 from qkv.data.caption_tokenizer import learn_tokenizer
 from qkv.data.code_cache import Codes, PictureEncoder, cached_codes
 from qkv.data.permutation import derive_seed, permute
-from qkv.data.preprocessing import Preprocessing, to_pixels
-from qkv.data.samples import draw_samples
+from qkv.data.preprocessing import Preprocessing, to_images, to_pixels
 from qkv.data.tokenizer import Tokenizer, TokenizerConfig
 from qkv.errors import QkvError
 
@@ -274,12 +274,12 @@ class CaptionData:
             notes=notes,
         )
 
-    def contact_sheet(self, path: Path) -> None:
-        """Draw a sheet of training pictures with captions, as the model is shown them."""
+    def samples(self) -> tuple[list[Image.Image], list[str]]:
+        """Some training pictures as the model is shown them, and a caption of each."""
         rows = np.array(self._rows(0, 0))
         chosen = self._train_captions[self._schedule.captions(rows, 0)]
         pixels = [self._pixels(picture, False) for picture in self._train[rows].tolist()]
-        draw_samples(pixels, self._tokenized.texts(chosen), path)
+        return to_images(torch.stack(pixels) / 255), self._tokenized.texts(chosen)
 
     def _rows(self, epoch: int, index: int) -> Sequence[int]:
         start = index * self._config.batch_size

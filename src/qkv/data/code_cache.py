@@ -67,7 +67,7 @@ def cached_codes(
     """The codes of pictures 0 to `n_pictures` - 1, computed unless `cache` holds them from an earlier time.
 
     What it holds is read once and compared with its checksum; what is damaged, cut short or of something else is made
-    anew. Interrupted work leaves nothing behind and is begun again.
+    anew. Interrupted work is begun again; what is killed outright leaves a hidden temporary folder.
 
     Args:
         encoder: what makes codes.
@@ -91,21 +91,18 @@ def cached_codes(
     if folder.exists():
         _log.warning("%s is damaged or cut short: the codes of the pictures are made anew", folder)
     pieces = (range(start, min(start + batch_size, n_pictures)) for start in range(0, n_pictures, batch_size))
-    try:
-        with atomic_folder(folder) as temporary, Progress(console=console, transient=True) as bar:
-            task = bar.add_task("encoding pictures", total=n_pictures)
-            checksum = 0
-            with (temporary / "codes.npy").open("wb") as file:
-                for piece in pieces:
-                    block = _encoded(encoder, images(piece))
-                    if not piece.start:
-                        _write_head(file, block.dtype, (n_pictures, *block.shape[1:]))
-                    file.write(block.data)
-                    checksum = zlib.crc32(block.data, checksum)
-                    bar.advance(task, len(piece))
-            (temporary / "info.json").write_text(json.dumps({"key": key, "crc32": checksum}))
-    except OSError as error:
-        raise QkvError(f"cannot write {folder}: {error}; free some space or choose another place") from error
+    with atomic_folder(folder) as temporary, Progress(console=console, transient=True) as bar:
+        task = bar.add_task("encoding pictures", total=n_pictures)
+        checksum = 0
+        with (temporary / "codes.npy").open("wb") as file:
+            for piece in pieces:
+                block = _encoded(encoder, images(piece))
+                if not piece.start:
+                    _write_head(file, block.dtype, (n_pictures, *block.shape[1:]))
+                file.write(block.data)
+                checksum = zlib.crc32(block.data, checksum)
+                bar.advance(task, len(piece))
+        (temporary / "info.json").write_text(json.dumps({"key": key, "crc32": checksum}))
     codes = _read(folder, key)
     assert codes is not None, "what has just been written can be read"
     return codes

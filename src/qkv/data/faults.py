@@ -45,11 +45,8 @@ def find_faults(
                 bar.advance(task, len(piece))
     finally:
         pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for a million pictures
-    try:
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(list(faults)), encoding="utf-8")
-    except OSError as error:
-        raise QkvError(f"cannot write {file}: {error}; free some space or choose another place") from error
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(list(faults)), encoding="utf-8")
     return faults
 
 

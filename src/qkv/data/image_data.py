@@ -20,8 +20,7 @@ from qkv.data.augmentation import AugmentationConfig, augment, mix
 from qkv.data.permutation import derive_seed, permute
 from qkv.data.picture_split import PictureSet, PictureSplit
 from qkv.data.pictures import Pictures, PictureSource
-from qkv.data.preprocessing import Preprocessing, to_pixels
-from qkv.data.samples import draw_samples
+from qkv.data.preprocessing import Preprocessing, to_images, to_pixels
 from qkv.errors import QkvError
 
 _log = logging.getLogger(__name__)
@@ -168,11 +167,11 @@ class ImageData:
         notes += self.notes
         return Group(table, *map(Text, notes))
 
-    def contact_sheet(self, path: Path) -> None:
-        """Draw a sheet of augmented training pictures with their classes, as the model is shown them."""
+    def samples(self) -> tuple[list[Image.Image], list[str]]:
+        """Some training pictures, augmented, as the model is shown them, and the class of each."""
         rows = permute(np.arange(min(64, self.n_train)), self.n_train, derive_seed(self._seed, "order", 0)).tolist()
         pixels, labels = zip(*(self._augmented(row, derive_seed(self._seed, 0, row)) for row in rows), strict=True)
-        draw_samples(pixels, [self.classes[label] for label in labels], path)
+        return to_images(torch.stack(pixels) / 255), [self.classes[label] for label in labels]
 
     def _augmented(self, row: int, seed: int) -> tuple[Tensor, int]:
         enough = self._config.augmentation.shorter_side(self._preprocessing)

@@ -46,6 +46,8 @@ def open_picture(source: Picture, channels: int, enough: int | None = None) -> I
     """
     if isinstance(source, np.ndarray):
         return _from_array(source).convert(MODES[channels])
+    if not isinstance(source, str | Path | bytes | Image.Image):
+        raise QkvError(f"a picture is a path, bytes, a Pillow image or an array, not {type(source).__name__}")
     name = str(source) if isinstance(source, str | Path) else "the picture"
     try:
         with _QUIET:
@@ -55,6 +57,8 @@ def open_picture(source: Picture, channels: int, enough: int | None = None) -> I
                 return _decode(image, channels, name, enough)
     except FileNotFoundError:
         raise QkvError(f"{name} does not exist: check the path") from None
+    except PermissionError:
+        raise QkvError(f"{name} may not be read: check its permissions") from None
     except IsADirectoryError:
         raise QkvError(f"{name} is a folder: name a picture in it") from None
     except UnidentifiedImageError:
@@ -68,48 +72,62 @@ def open_picture(source: Picture, channels: int, enough: int | None = None) -> I
         raise QkvError(f"{name} is damaged or cannot be read ({reason}): copy or save it again") from None
 
 
-def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+def find_pictures(paths: Iterable[str | Path]) -> tuple[list[Path], dict[str, QkvError]]:
     """Files as they are named, the pictures in folders and below them, and what patterns such as `*.jpg` match.
 
-    Raises:
-        QkvError: there is nothing under one of the names, or no picture in a folder.
+    Returns:
+        The files, and what is wrong with each name under which there is nothing.
     """
     found: list[Path] = []
+    wrong: dict[str, QkvError] = {}
     for name in map(str, paths):
         path = Path(name)
         if path.is_dir():
-            inside = pictures_inside(path)
-            if not inside:
-                raise QkvError(f"{name} holds no pictures: none of its files ends in .jpg, .png or the like")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        elif not glob.has_magic(name):
-            raise QkvError(f"{name} does not exist: check the path")
+            try:
+                found += pictures_inside(path)
+            except QkvError as error:
+                wrong[name] = error
+        elif path.exists() or not glob.has_magic(name):
+            found.append(path)  # where there is none, `open_picture` says so
         elif matches := [match for match in map(Path, sorted(glob.glob(name, recursive=True))) if match.is_file()]:
             found += matches
         else:
-            raise QkvError(f"no file matches {name}: check the pattern")
-    return found
+            wrong[name] = QkvError(f"no file matches {name}: check the pattern")
+    return found, wrong
 
 
 def pictures_inside(folder: Path) -> list[Path]:
-    """Pictures in a folder and below it, sorted; not what is hidden, such as an editor's or a file manager's."""
-    return [file for file in files_inside(folder) if is_picture(file)]
+    """Pictures in a folder and below it, sorted; not what is hidden, such as an editor's or a file manager's.
+
+    Raises:
+        QkvError: there are none, or a folder cannot be read.
+    """
+    found = [file for file in files_inside(folder) if is_picture(file)]
+    if not found:
+        raise QkvError(f"{folder} holds no pictures: none of its files ends in .jpg, .png or the like")
+    return found
 
 
 def files_inside(folder: Path) -> list[Path]:
-    """Files in a folder and below it, sorted, but for hidden ones; links that lead nowhere are among them."""
+    """Files in a folder and below it, sorted, but for hidden ones; links that lead nowhere are among them.
+
+    Raises:
+        QkvError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise QkvError(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from None
+
     found = []
-    for place, below, names in os.walk(folder):
+    for place, below, names in os.walk(folder, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith("."))
         found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
     return found
 
 
 def is_picture(file: Path) -> bool:
-    """Whether a file looks like a picture by its name; hidden ones do not."""
-    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+    """Whether a file looks like a picture by its name; hidden ones do not, links that lead nowhere do."""
+    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and not file.is_dir()
 
 
 class _Quiet:
@@ -139,13 +157,13 @@ _QUIET = _Quiet()
 
 
 def _decode(image: Image.Image, channels: int, name: str, enough: int | None = None) -> Image.Image:
+    if enough is not None:
+        image.draft(None, (2 * enough, 2 * enough))  # does nothing but to a JPEG
     if image.width * image.height > _MOST_PIXELS:
         raise QkvError(
             f"{name} has {image.width:,} x {image.height:,} pixels, more than the {_MOST_PIXELS:,} "
             "that are decoded: make it smaller"
         )
-    if enough is not None:
-        image.draft(None, (2 * enough, 2 * enough))  # does nothing but to a JPEG
     return _flat(ImageOps.exif_transpose(image), channels)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from qkv.config import nearest
 from qkv.data.faults import file_state, find_faults
 from qkv.data.permutation import derive_seed
-from qkv.data.pictures import Pictures, PictureSource
+from qkv.data.pictures import Pictures, PictureSource, keep_apart
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_file
 
@@ -106,6 +106,7 @@ class PictureSplit:
                 with, or there are too few pictures.
         """
         sources = [*train, *validation]
+        keep_apart((source.folder for source in sources), cache)
         opened = [Pictures.open(source, cache, labelled) for source in sources]
         classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
@@ -128,8 +129,14 @@ class PictureSplit:
             for_training, for_validation = for_training.select(~held_out), for_training.select(held_out)
         if not len(for_training) or not len(for_validation):
             raise QkvError(_too_few(train[0].path, bool(validation), notes))
+        if lost := _lost_classes(opened[: len(train)], for_training, classes):
+            raise QkvError(
+                f"{train[0].path}: of the class {lost[0]!r} no picture is left to train on: none can be read, or all "
+                "come up elsewhere too; mend them, or take the class out"
+            )
         if choice != record:
-            _write(file, choice)
+            with atomic_file(file) as temporary:
+                temporary.write_text(json.dumps(choice), encoding="utf-8")
         unreadable = [line for found in faults for line in found.values()]
         return cls(classes, for_training, for_validation, unreadable, notes)
 
@@ -180,14 +187,6 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
             f"if this one has not trained yet, remove {file}"
         )
     return record
-
-
-def _write(file: Path, choice: dict[str, Any]) -> None:
-    try:
-        with atomic_file(file) as temporary:
-            temporary.write_text(json.dumps(choice), encoding="utf-8")
-    except OSError as error:
-        raise QkvError(f"cannot write {file}: {error}; free some space or choose another place") from error
 
 
 def _faults(pictures: Pictures, source: PictureSource, cache: Path, console: Console) -> dict[int, str]:
@@ -259,6 +258,13 @@ def _joined(opened: Sequence[Pictures], rows: Sequence[Indices], classes: Sequen
         # A class that is named in validation but has no picture there need not be trained on.
         labels.append(np.array([known.get(name, -1) for name in own.classes])[own.labels[good]])
     return PictureSet(opened, np.concatenate(places), np.concatenate(labels))
+
+
+def _lost_classes(opened: Sequence[Pictures], training: PictureSet, classes: Sequence[str]) -> list[str]:
+    """Classes that have pictures, but none to train on."""
+    there = {pictures.classes[label] for pictures in opened for label in np.unique(pictures.labels)}
+    left = {classes[label] for label in np.unique(training.labels)}
+    return [name for name in classes if name in there - left]
 
 
 def _names(pictures: PictureSet, sources: Sequence[PictureSource]) -> list[str]:

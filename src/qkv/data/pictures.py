@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qkv.config import nearest
-from qkv.data.picture import Picture, files_inside, find_pictures, is_picture, open_picture
+from qkv.data.picture import Picture, files_inside, is_picture, open_picture, pictures_inside
 from qkv.data.picture_table import Where, choose_rows, read_table, told_names
 from qkv.data.readers import read_lines
 from qkv.errors import QkvError
@@ -74,8 +74,8 @@ class PictureSource:
             return cls(table=str(path))
         if "idx3" in path.name:
             return cls(images=str(path))
-        raise QkvError(f"{path} holds no labelled pictures: give a folder of class folders, a .csv or .parquet table, "
-                       "or IDX pictures (…idx3-ubyte.gz)")  # fmt: skip
+        raise QkvError(f"{path} holds no pictures that can be used here: give a folder (of class folders, for a "
+                       "classifier), a .csv or .parquet table, or IDX pictures (…idx3-ubyte.gz)")  # fmt: skip
 
     @property
     def path(self) -> Path:
@@ -149,6 +149,21 @@ class Pictures:
             raise QkvError(str(error).replace("the picture", self.name(index), 1)) from error
 
 
+def keep_apart(folders: Iterable[str | None], cache: Path) -> None:
+    """Refuse to begin a run among the pictures that it trains on, where its own would be found the next time.
+
+    Args:
+        folders: of the sources; None for what is in files.
+        cache: a folder in the run; it goes on if that is there.
+
+    Raises:
+        QkvError: the run would be inside one of the folders.
+    """
+    for folder in folders:
+        if folder is not None and not cache.exists() and cache.resolve().is_relative_to(Path(folder).resolve()):
+            raise QkvError(f"{cache.parent} would lie among the pictures of {folder}: choose another --out")
+
+
 def _of_folder(folder: Path) -> Pictures:
     if not folder.is_dir():
         raise QkvError(f"{folder} is no folder: check the path")
@@ -177,7 +192,7 @@ def _of_folder(folder: Path) -> Pictures:
 def _of_any_folder(folder: Path) -> Pictures:
     if not folder.is_dir():
         raise QkvError(f"{folder} is no folder: check the path")
-    files = [str(file) for file in find_pictures([folder])]
+    files = [str(file) for file in pictures_inside(folder)]
     return Pictures(*_unlabelled(len(files)), files.__getitem__, files.__getitem__)
 
 

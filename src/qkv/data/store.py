@@ -7,7 +7,6 @@ Whatever the size of a corpus, only a block of it is in memory at a time. A stor
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -152,7 +151,7 @@ def _write_texts(corpus: CorpusConfig, folder: Path, progress: Progress | None) 
     languages = read_languages(corpus)
     schema = pa.schema([(language, pa.string()) for language in languages])
     rows, totals = 0, np.zeros(len(languages), np.int64)
-    with _writing(folder) as temporary, _Writer(temporary / "texts.arrow", schema) as writer:
+    with atomic_folder(folder) as temporary, _Writer(temporary / "texts.arrow", schema) as writer:
         for block in _blocks(read_rows(corpus, languages)):
             writer.arrow([pa.array(column, pa.string()) for column in zip(*block)])
             characters = np.array([[len(text) for text in row] for row in block], np.int32)
@@ -172,7 +171,7 @@ def _write_tokens(texts: TextStore, tokenizers: Sequence[Tokenizer], folder: Pat
     schema = pa.schema([(language, kind) for language in texts.languages])
     done = 0
     columns = [texts.texts(language).blocks() for language in texts.languages]
-    with _writing(folder) as temporary, _Writer(temporary / "tokens.arrow", schema) as writer:
+    with atomic_folder(folder) as temporary, _Writer(temporary / "tokens.arrow", schema) as writer:
         for block in zip(*columns, strict=True):
             tokens = [_encode(tokenizer, column, kind) for tokenizer, column in zip(tokenizers, block, strict=True)]
             writer.arrow(tokens)
@@ -229,15 +228,6 @@ class _Writer:
 
     def info(self, **values: Any) -> None:
         (self._folder / "info.json").write_text(json.dumps(values))
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[Path]:
-    try:
-        with atomic_folder(folder) as temporary:
-            yield temporary
-    except OSError as error:
-        raise QkvError(f"cannot write {folder}: {error}; free some space or choose another place") from error
 
 
 def _array(path: Path, dtype: Any, rows: int) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import io
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -15,7 +16,25 @@ from qkv.explain.fonts import drawing, substitute
 from qkv.explain.words import printable
 
 _COLUMNS, _SIDE, _GAP, _LINE, _LEAST_WIDTH = 8, 96, 6, 26, 384
+_SAMPLE, _NAME = 112, 18
 _DPI, _POINTS = 100, 9
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A line of text on a sheet.
+
+    Attributes:
+        text: what does not fit is cut.
+        left: where it begins, in pixels.
+        middle: its height, in pixels from the top.
+        width: how much room there is.
+    """
+
+    text: str
+    left: int
+    middle: float
+    width: int
 
 
 def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> bytes:
@@ -35,20 +54,40 @@ def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[s
         for number, picture in enumerate(row):
             place = _GAP + number % columns * (side + _GAP), top + number // columns * (side + _GAP)
             sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST), place)
-    return _with_captions(sheet, bottoms[1:], captions)
+    room = width - 2 * _GAP
+    labels = [
+        _Label(caption, _GAP, bottom - (_LINE + _GAP) / 2, room) for caption, bottom in zip(captions, bottoms[1:])
+    ]
+    return _labelled(sheet, labels)
 
 
-def _with_captions(sheet: Image.Image, bottoms: Sequence[int], captions: Sequence[str]) -> bytes:
-    """The sheet with a line of text above each of these heights, as a PNG file."""
-    with drawing("".join(captions) + "…") as missing:
+def draw_samples(pictures: Sequence[Image.Image], names: Sequence[str]) -> bytes:
+    """A PNG file: pictures eight a row, each over its name.
+
+    Args:
+        pictures: are scaled to one size.
+        names: one for each; what is wider than the picture is cut.
+    """
+    width, height = _SAMPLE + _GAP, _SAMPLE + _NAME + _GAP
+    sheet = Image.new("RGB", (_COLUMNS * width + _GAP, -(-len(pictures) // _COLUMNS) * height + _GAP), "white")
+    labels = []
+    for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+        left, top = _GAP + place % _COLUMNS * width, _GAP + place // _COLUMNS * height
+        sheet.paste(picture.convert("RGB").resize((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST), (left, top))
+        labels.append(_Label(name, left, top + _SAMPLE + _NAME / 2, _SAMPLE))
+    return _labelled(sheet, labels)
+
+
+def _labelled(sheet: Image.Image, labels: Sequence[_Label]) -> bytes:
+    """The sheet with lines of text on it, as a PNG file."""
+    with drawing("".join(label.text for label in labels) + "…") as missing:
         figure = Figure(figsize=(sheet.width / _DPI, sheet.height / _DPI), dpi=_DPI)
         FigureCanvasAgg(figure)
         figure.figimage(np.asarray(sheet))
-        for bottom, caption in zip(bottoms, captions, strict=True):
-            middle = 1 - (bottom - (_LINE + _GAP) / 2) / sheet.height
-            text = substitute(printable(caption), missing)
-            label = figure.text(_GAP / sheet.width, middle, text, fontsize=_POINTS, va="center_baseline")
-            _cut(label, sheet.width - 2 * _GAP)
+        for label in labels:
+            place = label.left / sheet.width, 1 - label.middle / sheet.height
+            text = substitute(printable(label.text), missing)
+            _cut(figure.text(*place, text, fontsize=_POINTS, va="center_baseline"), label.width)
         file = io.BytesIO()
         figure.savefig(file, format="png")
     return file.getvalue()

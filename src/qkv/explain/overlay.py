@@ -54,11 +54,8 @@ def draw_patches(
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
         figure.suptitle(substitute(printable(heading), missing), fontsize=11)
-        try:
-            with atomic_file(path) as temporary:
-                figure.savefig(temporary, format="png", bbox_inches="tight")
-        except OSError as error:
-            raise QkvError(f"cannot write {path}: {error.strerror or error}") from error
+        with atomic_file(path) as temporary:
+            figure.savefig(temporary, format="png", bbox_inches="tight")
 
 
 def _show(ax: Axes, image: Image.Image, title: str, grid: Float[Tensor, "R C"] | None) -> None:

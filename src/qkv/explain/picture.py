@@ -82,13 +82,10 @@ def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> se
         matplotlib.rcParams["text.color"] = _INK
         figure = _compose(panels, heading, missing)
         box = figure.get_tightbbox().padded(_MARGIN)
-        try:
-            with atomic_file(path) as temporary:
-                # Fewer dots for a sentence of hundreds of words, which would fill the memory otherwise.
-                dpi = min(_DPI, _MOST_PIXELS / max(box.size))
-                figure.savefig(temporary, format="png", dpi=dpi, bbox_inches=box)
-        except OSError as error:
-            raise QkvError(f"cannot write {path}: {error.strerror or error}") from error
+        with atomic_file(path) as temporary:
+            # Fewer dots for a sentence of hundreds of words, which would fill the memory otherwise.
+            dpi = min(_DPI, _MOST_PIXELS / max(box.size))
+            figure.savefig(temporary, format="png", dpi=dpi, bbox_inches=box)
     return missing
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qkv.generation.generate import generate
 from qkv.generation.guidance import Guided, GuidedState
-from qkv.generation.strategies import Strategy
+from qkv.generation.strategies import Sampling, Strategy
 
 
 @runtime_checkable
@@ -50,7 +50,7 @@ def draw_codes(
         captions: text tokens, padded on the right.
         lengths: real tokens of each caption.
         n_codes: N, codes of a picture.
-        strategy: how codes are chosen; S pictures for each caption.
+        strategy: how codes are chosen; S pictures for each caption. Sampling draws for each caption by itself.
         guidance: how closely to follow the caption (`Guided`); 1 is as the model was trained.
         prime: the first codes of all pictures, fewer than N; they are given and not written.
         on_code: called when another code of every picture has been chosen.
@@ -72,6 +72,8 @@ def draw_codes(
             on_code()
         return logits
 
+    if isinstance(strategy, Sampling):
+        strategy = strategy.for_inputs(row[:n] for row, n in zip(captions.tolist(), lengths.tolist(), strict=True))
     prompt = captions.new_full((rows, 1), model.begin)
     if prime is not None:
         prompt = torch.cat([prompt, prime.expand(rows, -1)], dim=1)

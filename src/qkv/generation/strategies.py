@@ -1,7 +1,9 @@
 """How the next tokens are chosen: greedy, sampling, beam. Small frozen objects, pure functions of what they see."""
 
 import math
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -74,8 +76,8 @@ class Greedy:
 class Sampling:
     """Draw each token from the model's distribution, by the Gumbel-max trick (Maddison et al. 2014, section 2).
 
-    The noise is a function of (seed, number of the sample, position) alone. So a row gives the same samples by itself
-    and anywhere in a batch, and asking for more samples leaves the earlier ones as they were.
+    The noise is a function of (seed, input, number of the sample, position) alone. So a row gives the same samples by
+    itself and anywhere in a batch, and asking for more samples leaves the earlier ones as they were.
 
     Attributes:
         temperature: divides the log-probabilities; below 1 is bolder, above 1 more varied.
@@ -85,6 +87,8 @@ class Sampling:
         seed: another seed, other samples.
         n: samples for each input row. They are independent, and so may be equal.
         first: number of the first sample: many samples may be drawn in parts, which give the same ones.
+        inputs: a number for each input row (`for_inputs`): rows of other numbers draw other noise. If empty, all rows
+            share it, and choose alike where their distributions are alike.
     """
 
     temperature: float = 1.0
@@ -93,6 +97,7 @@ class Sampling:
     seed: int = 0
     n: int = 1
     first: int = 0
+    inputs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < math.inf:
@@ -141,11 +146,22 @@ class Sampling:
         drawn = (scores + noise.gather(1, candidates)).argmax(dim=-1)
         return rows, candidates[rows, drawn]
 
+    def for_inputs(self, inputs: Iterable[Sequence[int]]) -> "Sampling":
+        """The same, but with noise of its own for each input.
+
+        Args:
+            inputs: the tokens of each input row, unpadded; equal ones share their noise.
+        """
+        return replace(self, inputs=tuple(zlib.crc32(np.array(tokens, np.int64).tobytes()) for tokens in inputs))
+
     def _noise(self, live: Live, vocabulary: int) -> Float[Tensor, "N V"]:
-        samples, index = live.sample.unique(return_inverse=True)
-        keys = [(self.seed, self.first + sample, live.length) for sample in samples.tolist()]
-        noise = [np.random.default_rng(key).gumbel(size=vocabulary) for key in keys]
-        return torch.from_numpy(np.stack(noise).astype(np.float32)).to(index.device)[index]
+        rows = zip(live.sentence.tolist(), live.sample.tolist(), strict=True)
+        keys = [
+            (self.seed, self.inputs[sentence] if self.inputs else 0, self.first + sample, live.length)
+            for sentence, sample in rows
+        ]
+        noise = {key: np.random.default_rng(key).gumbel(size=vocabulary) for key in set(keys)}
+        return torch.from_numpy(np.stack([noise[key] for key in keys]).astype(np.float32)).to(live.tokens.device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,20 +49,26 @@ def calibration_error(probabilities: Float[Tensor, "N K"], labels: Int[Tensor, "
 
 
 def fit_temperature(logits: Float[Tensor, "N K"], labels: Int[Tensor, "N"]) -> float:
-    """The number that logits are to be divided by for the likeliest probabilities (Guo et al. 2017, section 4.2)."""
+    """The number that logits are to be divided by for the likeliest probabilities (Guo et al. 2017, section 4.2).
+
+    The targets are less than certain, after Platt 1999, section 2.2: as if each example had been seen N times as its
+    label and once as each class. With certain ones, a few examples without an error would make the model sure of all.
+    """
     scaled = logits.detach().double()
+    n, classes = logits.shape
+    targets = F.one_hot(labels, classes).double().add(1 / n).div(1 + classes / n)
     inverse = torch.zeros((), dtype=torch.float64, device=logits.device, requires_grad=True)  # its logarithm
     optimizer = torch.optim.LBFGS([inverse], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(scaled * inverse.exp(), labels)
+        loss = F.cross_entropy(scaled * inverse.exp(), targets)
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimizer.step(closure)
-    # Without a single error the likelihood grows for ever: no more than a hundredfold either way.
+    # Worse than guessing, the likelihood grows for ever as it becomes less sure: no more than a hundredfold.
     return float((-inverse.detach()).exp().clamp(0.01, 100))
 
 

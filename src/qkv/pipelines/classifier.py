@@ -119,7 +119,7 @@ class Classifier:
             QkvError: a picture cannot be read; the message names it.
         """
         if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
-            return self.classify([images], top_k)[0]
+            return self.classify([images], top_k, progress)[0]
         if top_k < 1:
             raise QkvError(f"top_k must be at least 1, not {top_k}")
         found: list[list[Prediction]] = []

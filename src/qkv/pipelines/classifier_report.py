@@ -103,7 +103,8 @@ def _report(
 
 def _labels_of(classes: Sequence[str], labels: Sequence[str]) -> list[int]:
     """The model's number of each class that occurs in a test set."""
-    if all(name.isdecimal() and int(name) < len(labels) for name in classes) and not set(classes) <= set(labels):
+    named = not any(label.isdecimal() for label in labels)
+    if named and all(name.isdecimal() and int(name) < len(labels) for name in classes):
         return [int(name) for name in classes]
     for name in classes:
         if name not in labels:

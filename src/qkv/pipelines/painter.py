@@ -185,6 +185,8 @@ class Painter:
             QkvError: a caption is empty, too long or nothing that the scorer can judge by, the prime is of another
                 size, or options contradict one another.
         """
+        if isinstance(captions, str):
+            raise QkvError("drawings takes a list of captions: put a single one into a list")
         strategy = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, n=n)
         _ = Guided(self.model.decode, guidance)  # refuses what is out of range
         if rerank and scorer is not None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
@@ -162,7 +163,7 @@ def evaluate_painter(
     """
     report: Progress = progress or (lambda *_: None)
     prompts, left_out = _readable(data.prompts, painter)
-    prompts = _evenly(prompts, limit or len(prompts))
+    prompts = _some(prompts, limit or len(prompts))
     wanted = [] if judge is None else [_label(prompt, judge.labels) for prompt in prompts]
     images, codes = _draw(painter, prompts, options, report)
     drawn = torch.stack([to_pixels(image) for row in images for image in row])
@@ -202,9 +203,10 @@ def _readable(prompts: Sequence[Prompt], painter: Painter) -> tuple[tuple[Prompt
     return good, left_out
 
 
-def _evenly(prompts: Sequence[Prompt], count: int) -> tuple[Prompt, ...]:
-    count = min(count, len(prompts))
-    return tuple(prompts[number * len(prompts) // count] for number in range(count))
+def _some(prompts: Sequence[Prompt], count: int) -> tuple[Prompt, ...]:
+    """So many of them, always the same, in their order; not evenly spaced, since captions may repeat in a cycle."""
+    chosen = np.random.default_rng(0).permutation(len(prompts))[:count]
+    return tuple(prompts[number] for number in sorted(chosen.tolist()))
 
 
 def _label(prompt: Prompt, labels: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from qkv.config import nearest, parse
 from qkv.data.codec import Codec
 from qkv.data.tokenizer import BEGIN, END, PAD
 from qkv.errors import QkvError
-from qkv.generation import Greedy, Hypothesis, generate, stream
+from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import read_config, read_weights
 from qkv.models.translator import DecoderState, TranslatorConfig, TranslatorModel
 from qkv.models.weights import set_weights
@@ -241,11 +241,14 @@ class Translator:
 
     def _generate(self, batch: Sequence[_Job], decoding: Decoding) -> list[list[Hypothesis]]:
         limits = [self._limit(job, decoding) for job in batch]
+        strategy = decoding.strategy
+        if isinstance(strategy, Sampling):
+            strategy = strategy.for_inputs(job.source for job in batch)
         return generate(
             self.model.decode,
             self._start(batch, max(limits)),
             self._begin(len(batch)),
-            decoding.strategy,
+            strategy,
             end_id=END,
             max_length=limits,
             filters=decoding.filters([job.prefix for job in batch]),

@@ -15,6 +15,8 @@ from qkv.data.image_data import ImageBatch, ImageData, ImageDataConfig
 from qkv.data.preprocessing import Interpolation, Preprocessing, Resize
 from qkv.errors import QkvError
 from qkv.explain.confusion import draw_confusion
+from qkv.explain.gallery import draw_samples
+from qkv.files import atomic_file
 from qkv.metrics.classification import (
     calibration_error,
     class_scores,
@@ -26,6 +28,7 @@ from qkv.model_directory import read_config, read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights, set_weights
 from qkv.tasks.card import classifier_card
+from qkv.tasks.initial import refuse_other_sizes
 
 HEAD = ("head.weight", "head.bias")
 _SCALES = ("mean", "std", "resize", "crop", "interpolation")
@@ -110,10 +113,8 @@ class _Initial:
         labels, model, preprocessing = (saved.get(name) for name in ("labels", "model", "preprocessing"))
         if not isinstance(labels, list) or not isinstance(model, dict) or not isinstance(preprocessing, dict):
             raise QkvError(f"{folder}: config.json lacks labels, model or preprocessing: it is no classifier's")
-        wanted = {name: _comparable(value) for name, value in asdict(sizes).items() if "drop" not in name}
-        for name, value in wanted.items():
-            if _comparable(model.get(name, value)) != value:
-                raise QkvError(f"model.{name} is {value!r}, but the initial model's is {model[name]!r}: set it to that")
+        asked, known = ({f"model.{name}": value for name, value in one.items()} for one in (asdict(sizes), model))
+        refuse_other_sizes(asked, known)
         return cls(folder, labels, parse(Preprocessing, preprocessing, f"{folder / 'config.json'}: preprocessing"))
 
     def complete(self, config: ClassificationConfig) -> tuple[ClassificationConfig, str]:
@@ -182,7 +183,8 @@ class ClassificationTask:
         console.print(data.report)
         samples = folder / "samples.png"
         if not samples.exists():
-            data.contact_sheet(samples)
+            with atomic_file(samples) as temporary:
+                temporary.write_bytes(draw_samples(*data.samples()))
         console.print(f"augmented samples: {samples}", highlight=False)
         model = ViT(config.model, len(data.classes))
         console.print(f"{sum(p.numel() for p in model.parameters()):,} parameters", highlight=False)
@@ -252,7 +254,3 @@ class ClassificationTask:
 
 def _cross_entropy(logits: Float[Tensor, "B K"], targets: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
     return -(targets * logits.float().log_softmax(dim=1)).sum()
-
-
-def _comparable(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -17,6 +17,8 @@ from qkv.data.captions import CaptionBatch, CaptionData, CaptionDataConfig
 from qkv.data.permutation import derive_seed, permute
 from qkv.data.preprocessing import Interpolation, Preprocessing, Resize
 from qkv.data.tokenizer import Tokenizer, TokenizerConfig
+from qkv.explain.gallery import draw_samples
+from qkv.files import atomic_file
 from qkv.model_directory import CONFIG, read_config, read_weights, save_model
 from qkv.models.clip import CLIP, CLIPConfig
 from qkv.models.weights import set_weights
@@ -120,7 +122,8 @@ class ContrastiveTask:
         console.print(data.report)
         samples = folder / "samples.png"
         if not samples.exists():
-            data.contact_sheet(samples)
+            with atomic_file(samples) as temporary:
+                temporary.write_bytes(draw_samples(*data.samples()))
         console.print(f"samples: {samples}", highlight=False)
         model = CLIP(config.model, len(data.tokenizer))
         if initial is not None:

@@ -147,7 +147,7 @@ class ImageCodesTask:
     def begin_step(self, step: int) -> None:
         """Set the temperature and the penalty's weight (Ramesh et al. 2021, appendix A.2)."""
         config = self.config
-        self._warm = step > config.penalty_warmup
+        self._warm = step > config.penalty_warmup or config.model.quantiser == "vq"  # nothing holds `vq` to few codes
         # Tensors: a compiled loss would be compiled again for each number.
         self._weight = torch.tensor(anneal(0.0, config.full_weight, step, config.penalty_warmup))
         self._temperature = torch.tensor(anneal(1.0, config.temperature, step, config.temperature_steps))

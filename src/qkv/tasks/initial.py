@@ -7,7 +7,7 @@ from qkv.errors import QkvError
 
 
 def refuse_other_sizes(asked: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse sizes that are not the initial model's; rates of dropout may differ.
+    """Refuse sizes that are not the initial model's; rates of dropping out may differ.
 
     Args:
         asked: by name, such as `model.n_layers`.
@@ -17,5 +17,6 @@ def refuse_other_sizes(asked: Mapping[str, Any], known: Mapping[str, Any]) -> No
         QkvError: a size differs; the message names it.
     """
     for name, value in asked.items():
-        if not name.endswith("dropout") and known.get(name, value) != value:
-            raise QkvError(f"{name} is {value!r}, but the initial model's is {known[name]!r}: set it to that")
+        wanted, before = (list(size) if isinstance(size, tuple) else size for size in (value, known.get(name, value)))
+        if not name.endswith(("dropout", "drop_path")) and wanted != before:
+            raise QkvError(f"{name} is {wanted!r}, but the initial model's is {before!r}: set it to that")

@@ -78,7 +78,8 @@ def suggest_classifier(
         sections |= {name: initial["preprocessing"][name] for name in shared}
     reason = (
         f"{pictures:,} pictures, mostly {side} pixels wide or high: read at {pixels} x {pixels} pixels, "
-        f"{model['n_layers']} layers of width {model['d_model']}, {epochs} epochs: {steps:,} steps of {_BATCH} pictures"
+        f"{model['n_layers']} layers of width {model['d_model']}, {steps:,} steps of {_BATCH} pictures "
+        f"({steps * _BATCH / pictures:,.0f} epochs)"
     )
     return Suggestion(sections, reason)
 

@@ -61,6 +61,16 @@ class Recipe:
         return cls(system, seed, initial, parse(TASKS[system].Config, data, where), training)
 
     @classmethod
+    def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
+        """A recipe that the user did not write; see `from_mapping`. Asked for fewer steps, it warms up in fewer too."""
+        assignments = list(assignments)
+        training = assign(data, assignments)["training"]
+        named = any(assignment.startswith("training.warmup=") for assignment in assignments)
+        if not named and isinstance(steps := training["max_steps"], int):
+            assignments.append(f"training.warmup={min(training['warmup'], max(steps, 0) // 10)}")
+        return cls.from_mapping(data, "the suggestion", assignments)
+
+    @classmethod
     def read(cls, path: Path, assignments: Iterable[str] = ()) -> "Recipe":
         """Read a recipe file; see `from_mapping`. Relative data paths count from the current folder."""
         return cls.from_mapping(read_yaml(path), str(path), assignments)

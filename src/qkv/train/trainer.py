@@ -191,14 +191,17 @@ class Trainer:
         return self.world.share(metrics)
 
     def _validate(self, log: RunLog) -> None:
-        """Validate, save a checkpoint, and export the model if it is the best so far."""
+        """Validate, export the model if it is the best so far, and save a checkpoint.
+
+        In this order: what stops between the two is repeated from the checkpoint before, and nothing is missing.
+        """
         progress = self.progress
         metrics = self._evaluate(self._averaged())
         progress.scores[progress.step] = metrics[self.task.score]
         log.validation(progress.step, metrics, self.task.score, max(progress.scores.values()))
-        self._save()
         if progress.best_step == progress.step:
             self._export(self._averaged() or get_weights(self.task.model), metrics)
+        self._save()
 
     def _save(self) -> None:
         if self.world.leads and self.progress.step not in self.checkpoints.steps():
