@@ -8,7 +8,7 @@ from PIL import Image
 
 import qkv
 from qkv import model_directory
-from qkv.explain.gallery import draw_gallery
+from qkv.explain.gallery import draw_gallery, draw_samples
 from tiny_painter import CAPTIONS, tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit
@@ -115,10 +115,27 @@ def test_which_word_is_the_model(
         assert done.status == 0, done.err
         expected = qkv.load(tiny, device="cpu").draw(captions)
         assert Path("out.png").read_bytes() == draw_gallery(expected, captions)
+    Path("begun").mkdir()
+    Path("begun/recipe.yaml").write_text("system: dalle\n")
+    assert "begun holds no model" in qkv_command("draw", "begun", "a red bird").err
     bundled.pop("tinted")
     done = qkv_command("draw", "a red bird")
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert "'a red bird' is no model, and no painter comes with this version: name a model folder" in done.err
+
+
+def test_samples_stand_over_their_names(tmp_path: Path) -> None:
+    pictures = [Image.new("L", (4, 4), 9 * number) for number in range(28)]
+    names = ["Käse", "고양이 " * 9, *[""] * 26]
+    (tmp_path / "sheet.png").write_bytes(draw_samples(pictures, names))
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+    assert sheet.shape == (4 * 136 + 6, 8 * 118 + 6)
+    for number in range(28):
+        top, left = 6 + number // 8 * 136, 6 + number % 8 * 118
+        assert (sheet[top : top + 112, left : left + 112] == 9 * number).all()
+        name = sheet[top + 112 : top + 130, left - 3 : left + 115]
+        assert (name == 255).all() == (number > 1)
+    assert (sheet[:, -3:] == 255).all()
 
 
 def test_letters_of_any_script_and_of_none(tmp_path: Path) -> None:

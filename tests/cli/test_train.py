@@ -93,6 +93,9 @@ def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path, qkv) -> N
         (("recipe.yaml", "--initial", "multi31k"), "there is no model 'multi31k'; did you mean multi30k?"),
         (("recipe.yaml", "--initial", "multi30k"), "model.d_model is 256, but the initial model's is 128: set it to"),
         (("--data", "pairs.tsv", "--from", "en", "--to", "ko", "--initial", "multi30k"), "no language 'ko' here"),
+        (("recipe.yaml", "--from", "multi30k"), "model.d_model is 256, but the initial model's is 128: set it to"),
+        (("recipe.yaml", "--from", "one", "--initial", "other"), "--from and --initial name the same here"),
+        (("recipe.yaml", "--to", "ko"), "--to is for --data: a recipe names its languages itself"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str, qkv) -> None:
@@ -130,3 +133,7 @@ def test_a_run_is_not_overwritten(tmp_path: Path, qkv) -> None:
     done = qkv("train", "--data", "pairs.tsv", "--from", "en", "--to", "ko", "--out", "run", folder=tmp_path)
     assert done.returncode == 1
     assert "error: run is a run already: go on with `qkv train run`" in done.stderr
+    for option in (("--from", "multi30k"), ("--to", "ko"), ("--initial", "multi30k"), ("--set", "seed=2")):
+        other = qkv("train", "run", *option, folder=tmp_path)
+        assert other.returncode == 1
+        assert "error: run goes on as it began: all other options are for new runs" in other.stderr

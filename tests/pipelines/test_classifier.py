@@ -115,6 +115,9 @@ def test_a_test_set_of_other_classes(classifier: Classifier, tmp_path: Path) -> 
     with pytest.raises(QkvError, match=r"class '0' that the model does not know; choose from ant, bee, cow"):
         evaluate_classifier(classifier, Pictures.open(PictureSource.of(folder)))
     shutil.rmtree(folder / "wasp")
+    numbered = Classifier(classifier.model, ["1", "2", "3"], classifier.preprocessing)  # names, though of digits
+    with pytest.raises(QkvError, match="class '0' that the model does not know"):
+        evaluate_classifier(numbered, Pictures.open(PictureSource.of(folder)))
     report = evaluate_classifier(classifier, Pictures.open(PictureSource.of(folder)))  # by number
     assert report.confusion.sum(1).tolist() == [1, 0, 1]
 

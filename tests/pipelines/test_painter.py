@@ -82,6 +82,8 @@ def test_a_prime_is_completed(tiny: Painter) -> None:
 
 
 def test_a_picture_forms_code_by_code(tiny: Painter) -> None:
+    with pytest.raises(QkvError, match="takes a list of captions"):
+        tiny.drawings("a red bird")
     drawing = tiny.drawings(["a red bird"])[0][0]
     frames = pixels(tiny.frames(drawing))
     assert len(frames) == 17
