@@ -240,6 +240,23 @@ def test_schedules_are_half_cosines(tmp_path: Path) -> None:
     assert found == [pytest.approx(pair) for pair in ((0, 1), (6.6, (1 + 1 / 16) / 2), (6.6, 1 / 16))]
 
 
+@pytest.mark.parametrize("quantiser", ["vq", "gumbel"])
+def test_use_of_the_codebook_is_watched_step_by_step(quantiser: str, tmp_path: Path) -> None:
+    task = create(tmp_path, {"quantiser": quantiser}, penalty_weight=0.25, batch_size=5)
+    for batches in ([task.batch(0, 0), task.batch(0, 1)], [task.batch(1, 0)]):
+        with torch.no_grad():
+            codes = torch.cat([task.model.encode(batch.images) for batch in batches]).flatten()
+            task.model.train()
+            for batch in batches:
+                task.losses(batch)
+        task.end_step(lambda tensor: torch.stack([tensor, tensor]))  # two processes that saw the same
+        metrics = task.step_metrics()
+        assert metrics["codebook_use"] == pytest.approx(100 * len(codes.unique()) / 8)
+        entropy = torch.distributions.Categorical(probs=codes.bincount(minlength=8).double()).entropy()
+        assert metrics["codebook_perplexity"] == pytest.approx(entropy.exp().item())
+        assert ("temperature" in metrics) == (quantiser == "gumbel")
+
+
 def test_metrics_are_those_of_what_comes_back_from_the_codes(tmp_path: Path) -> None:
     task = create(tmp_path, batch_size=5)
     task.model.eval()

@@ -105,6 +105,8 @@ class ImageCodesTask:
         self.config, self.data, self.model = config, data, model
         self._folder = folder
         self._drawing = b""
+        self._codes: list[Tensor] = []  # of the step that is under way
+        self._counts = torch.zeros(config.model.codes, dtype=torch.float64)  # since the last `step_metrics`
         self.begin_step(0)
 
     @classmethod
@@ -153,9 +155,18 @@ class ImageCodesTask:
         self._temperature = torch.tensor(anneal(1.0, config.temperature, step, config.temperature_steps))
 
     def end_step(self, gather: Callable[[Tensor], Tensor]) -> None:
-        """Update a codebook that has no gradient, from what all processes saw."""
+        """Count the codes, and update a codebook that has no gradient, from what all processes saw."""
+        counts = torch.bincount(torch.cat(self._codes), minlength=len(self._counts))
+        self._counts += gather(counts).sum(dim=0).cpu()
+        self._codes.clear()
         if isinstance(self.model.quantiser, VectorQuantiser):
             self.model.quantiser.update(self.model.quantiser.take_statistics().each(gather).merged())
+
+    def step_metrics(self) -> dict[str, float]:
+        """Use of the codebook, in percent, and its perplexity; for `gumbel` the temperature."""
+        metrics = {"codebook_use": 100 * codebook_use(self._counts), "codebook_perplexity": perplexity(self._counts)}
+        self._counts.zero_()
+        return metrics | ({} if self.config.model.quantiser == "vq" else {"temperature": self._temperature.item()})
 
     def denominators(self, batch: ImageBatch) -> dict[str, float]:
         """Pictures."""
@@ -164,6 +175,7 @@ class ImageCodesTask:
     def losses(self, batch: ImageBatch) -> dict[str, Tensor]:
         """The negative evidence lower bound, summed over pictures."""
         output = self.model(batch.images, self._temperature)
+        self._codes.append(output.codes.flatten())
         return {"images": self._negative_elbo(output, batch.images, self._weight)}
 
     def evaluate(self) -> dict[str, float]:

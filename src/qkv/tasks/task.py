@@ -80,3 +80,7 @@ class StepAware(Protocol):
             gather: stacks a tensor of the same shape from every process, so that all of them can do the same.
         """
         ...
+
+    def step_metrics(self) -> dict[str, float]:
+        """What is worth watching beside the loss, of the steps since the last call."""
+        ...

@@ -138,4 +138,7 @@ def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors:
     parameters = dict(model.named_parameters())
     for path, tensor in tensors.items():
         name, _, key = path.rpartition("/")
-        optimizer.state[parameters[name]][key] = tensor
+        parameter = parameters[name]
+        # Files hold contiguous tensors, but a fused optimizer walks its state in the order of the weights.
+        state = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+        optimizer.state[parameter][key] = state

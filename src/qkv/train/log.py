@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -75,10 +74,12 @@ class RunLog:
             self._writer.close()
 
     def training(self, step: int, metrics: dict[str, float]) -> None:
-        """Report a step: `loss`, `learning_rate`, `gradient_norm` and `<unit>_per_second`."""
+        """Report a step: `loss`, `learning_rate`, `gradient_norm`, `<unit>_per_second` and what the task adds."""
         self._write({"step": step, **metrics}, "train")
-        rate = metrics[f"{self.unit}_per_second"]
-        status = f"loss {metrics['loss']:.3f}  {rate:,.0f} {self.unit}/s{self._best}"
+        rate = f"{self.unit}_per_second"
+        added = metrics.keys() - {"loss", "learning_rate", "gradient_norm", rate}
+        others = "".join(f"  {name} {metrics[name]:.3g}" for name in sorted(added))
+        status = f"loss {metrics['loss']:.3f}{others}  {metrics[rate]:,.0f} {self.unit}/s{self._best}"
         self._bar.update(self._row, completed=step, status=status)
         if not self.console.is_terminal and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
@@ -127,8 +128,8 @@ def _tensorboard_writer(run: Path) -> Any:
     return SummaryWriter(str(run / "tensorboard"))
 
 
-def draw_learning_curve(run: Path) -> Path:
-    """Draw metrics.jsonl as RUN/curve.png: losses on the left axis, validation scores on the right.
+def draw_learning_curve(run: Path, score: str) -> Path:
+    """Draw metrics.jsonl as RUN/curve.png: losses on the left axis, the score that chooses checkpoints on the right.
 
     Returns:
         Where the picture lies.
@@ -139,21 +140,15 @@ def draw_learning_curve(run: Path) -> Path:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     losses = figure.add_subplot(xlabel="step", ylabel="loss")
     scores = losses.twinx()
-    colors = cycle(f"C{n}" for n in range(1, 10))
-    curves: dict[str, tuple[list[int], list[float]]] = {}
-    for record in records:
-        for name, value in record.items():
-            if name == "loss" or name.startswith("validation_"):
-                steps, values = curves.setdefault(name.replace("_", " "), ([], []))
-                steps.append(record["step"])
-                values.append(value)
-    for name, (steps, values) in curves.items():
-        if name == "loss":
-            losses.plot(steps, values, color="C0", alpha=0.5, linewidth=0.8, label="training loss")
-        else:
-            axes = losses if name == "validation loss" else scores
-            axes.plot(steps, values, marker="o", markersize=3, color=next(colors), label=name)
-    scores.set_ylabel("validation score")
+    scores.set_ylabel(score.replace("_", " "))
+    curves: list[tuple[Any, str, dict[str, Any]]] = [
+        (losses, "loss", {"color": "C0", "alpha": 0.5, "linewidth": 0.8, "label": "training loss"}),
+        (losses, "validation_loss", {"color": "C1", "marker": ".", "label": "validation loss"}),
+        (scores, f"validation_{score}", {"color": "C2", "marker": ".", "label": f"validation {score}, right"}),
+    ]
+    for axes, name, style in curves:
+        steps, values = zip(*[(record["step"], record[name]) for record in records if name in record] or [((), ())])
+        axes.plot(steps, values, **style)
     handles = [line for axes in (losses, scores) for line in axes.get_lines()]
     losses.legend(handles=handles, loc="center right", frameon=False)
     losses.grid(alpha=0.2)

@@ -70,7 +70,9 @@ class Trainer:
                 "which share the batches of a step"
             )
         self.device = choose_device(config.device)
+        # Convolutions of pictures see channels last (models/layout.py), and so come the gradients of their weights.
         task.model.to(self.device)
+        task.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: not in its types
         self.optimizer = make_optimizer(task.model, config)
         self.average = WeightAverage(task.model, config.ema) if config.ema else None
         self.checkpoints = Checkpoints(run / "checkpoints", config.keep_best)
@@ -99,7 +101,7 @@ class Trainer:
         else:
             self._export_average()
         if self.world.leads and progress.step:
-            draw_learning_curve(self.run)
+            draw_learning_curve(self.run, self.task.score)
         self.world.wait()
         best = progress.best_step
         return Outcome(progress.step, reason, None if best is None else progress.scores[best], interruption.signal)
@@ -124,6 +126,7 @@ class Trainer:
                 if step % config.log_every == 0 or due:
                     metrics = window.close(self.task.unit)
                     metrics |= self.world.sum({"loss": metrics["loss"]})
+                    metrics |= self.task.step_metrics() if isinstance(self.task, StepAware) else {}
                     log.training(step, self._checked(metrics, step, norm))
                 if due:
                     self._validate(log)
