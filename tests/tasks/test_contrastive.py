@@ -1,5 +1,6 @@
 """The task of the scorer: its loss against the formula, retrieval counted by hand, and learning colours by name."""
 
+import json
 import math
 from io import StringIO
 from pathlib import Path
@@ -171,6 +172,7 @@ def test_a_step_never_leaves_the_scale_beyond_its_bound(folder: Path, tmp_path: 
     config = TrainingConfig(max_steps=1, warmup=0, learning_rate=0.001, device="cpu", schedule="linear")
     Trainer(task, config, tmp_path / "run", 1, Console(file=StringIO())).train()
     assert task.model.scale.item() == pytest.approx(100)
+    assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])["scale"] == pytest.approx(100)
     assert read_weights(tmp_path / "run" / "model")["log_scale"].exp().item() == pytest.approx(100, rel=0.01)
 
 

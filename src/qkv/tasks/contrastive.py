@@ -147,6 +147,10 @@ class ContrastiveTask:
         """Keep the scale of the cosines in bounds."""
         self.model.clip_scale()
 
+    def step_metrics(self) -> dict[str, float]:
+        """The scale of the cosines: at its bound, the model is as sure as it can be."""
+        return {"scale": self.model.scale.item()}
+
     def denominators(self, batch: CaptionBatch) -> dict[str, float]:
         """Pairs of a picture and a caption."""
         return {"pairs": float(len(batch.lengths))}
