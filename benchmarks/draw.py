@@ -123,8 +123,9 @@ def costs(model: Dalle, captions: torch.Tensor, rounds: int) -> dict[int, float]
         draw_codes(
             model, captions, lengths, GRID**2, Sampling(), on_code=lambda at=times: at.append(time.perf_counter())
         )
-        for start in range(0, GRID**2 - SPAN, SPAN):
-            spans.setdefault(TEXT + start, []).append((times[start + SPAN] - times[start]) / SPAN)
+        for start in range(0, GRID**2, SPAN):
+            end = min(start + SPAN, len(times) - 1)
+            spans.setdefault(TEXT + start, []).append((times[end] - times[start]) / (end - start))
     return {start: statistics.median(found) for start, found in spans.items()}
 
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from qkv import model_directory
 from qkv.errors import QkvError
 from qkv.model_directory import (
     average_models,
-    bundled_models,
     find_model,
     local_model,
     read_config,
@@ -114,11 +112,6 @@ def test_bad_weights(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 50)
     with pytest.raises(QkvError, match="cannot be read"):
         read_weights(tmp_path)
-
-
-def test_bundled_models_have_a_config():
-    for folder in bundled_models().values():
-        assert json.loads((folder / "config.json").read_text())["format"] == 1
 
 
 def test_all_files_are_as_readable_as_the_folder_owner_wants(tmp_path: Path) -> None:
