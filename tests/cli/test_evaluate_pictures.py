@@ -1,6 +1,7 @@
 """`qkv eval` of painters and discrete VAEs: what it prints and draws, which data it takes, and what it refuses."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(6):
         Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(place / "captioned" / f"{i}.png")
         (place / "captioned" / f"{i}.txt").write_text(f"the {LABELS[i % 3]}\n" + f"number {i}\n" * (i == 5))
+    with tarfile.open(place / "captioned.tar", "w") as shard:
+        for file in sorted((place / "captioned").iterdir()):
+            shard.add(file, file.name)
     (place / "draw.yaml").write_text(RECIPE.replace("FOLDER", str(place)))
     (place / "codes.yaml").write_text(f"system: dvae\ndata: {{train: [{{folder: {place / 'captioned'}}}]}}\n")
+    (place / "shards.yaml").write_text(f"system: dvae\ndata: {{train: [{{shards: {place / '*.tar'}}}]}}\n")
     (place / "words.yaml").write_text("system: translator\ndata: {train: [{table: x.tsv, columns: [en, de]}]}\n")
     (place / "run").mkdir()
     (place / "run" / "recipe.yaml").write_text((place / "codes.yaml").read_text())
@@ -115,7 +120,16 @@ def test_a_training_set_that_is_named_comes_before_that_of_the_recipe(qkv_comman
 
 
 @pytest.mark.parametrize(
-    ("data", "pictures"), [("test", 6), ("captioned", 6), ("draw.yaml", 6), ("codes.yaml", 1), ("run", 1)]
+    ("data", "pictures"),
+    [
+        ("test", 6),
+        ("captioned", 6),
+        ("captioned.tar", 6),
+        ("draw.yaml", 6),
+        ("codes.yaml", 1),
+        ("shards.yaml", 1),
+        ("run", 1),
+    ],
 )
 def test_a_discrete_vae(qkv_command, place: Path, tmp_path: Path, data: str, pictures: int) -> None:
     grid = tmp_path / "grid.png"

@@ -122,6 +122,34 @@ def test_two_columns_of_one_name(tmp_path: Path) -> None:
         Pictures.open(PictureSource(table=str(tmp_path / "t.csv")))
 
 
+@pytest.mark.parametrize("captioned", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", "image,label,caption\na.png,café,café\n".encode("latin-1"), r"t\.csv is not UTF-8: byte 29 \(line 2"),
+        ("t.csv", "image,label,caption,é\na.png,x,y,z\n".encode("latin-1"), r"t\.csv is not UTF-8: byte 20 \(line 1\)"),
+        ("t.csv", "image,label,caption\na.png,x,café\n".encode("utf-16"), r"t\.csv is not UTF-8: byte 0 \(line 1\)"),
+        ("t.csv", b"image,label,caption\na.png,x,y\nb,x,y,z\n", "4 in the row 'b,x,y,z', 3 in the header; give all"),
+        ("t.csv", b"image,label,caption\na.png,x\nb.png,x,y\n", "2 in the row 'a.png,x', 3 in the header; give all"),
+        ("t.csv", b"", r"save it as UTF-8 with one header line and as many cells in every row$"),
+        ("t.parquet", None, r"t\.parquet cannot be read: it is cut short, .*; fetch it or write it again$"),
+    ],
+)
+def test_files_that_are_no_whole_tables(name: str, content: bytes | None, said: str, captioned: bool, tmp_path: Path):
+    path = tmp_path / name
+    if content is None:
+        rows = {"image": [png(1)] * 99, "label": [1] * 99, "caption": ["x"] * 99}
+        parquet.write_table(pa.table(rows), path)
+        content = path.read_bytes()[:-9]
+    path.write_bytes(content)
+    with pytest.raises(QkvError, match=said) as error:
+        if captioned:
+            open_source(CaptionSource(table=str(path)), tmp_path / "cache", Console(file=StringIO()))
+        else:
+            Pictures.open(PictureSource(table=str(path)))
+    assert "\n" not in str(error.value) and "Arrow" not in str(error.value)
+
+
 def split_table(folder: Path) -> dict[str, object]:
     """Six pictures, three to train on; their brightness is their row."""
     rows = {"image": [png(i) for i in range(6)], "label": ["a", "b", "c"] * 2, "year": [1, 1, 2, 2, 3, 3]}

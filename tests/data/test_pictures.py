@@ -1,7 +1,8 @@
 """Sources of labelled pictures."""
 
 import gzip
-from io import BytesIO
+import tarfile
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from rich.console import Console
 
+from qkv.data.picture_split import PictureSplit
 from qkv.data.pictures import Pictures, PictureSource
 from qkv.errors import QkvError
 
@@ -153,3 +156,46 @@ def test_pictures_without_classes(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(QkvError, match="empty holds no pictures"):
         Pictures.open(PictureSource(folder=str(tmp_path / "empty")), labelled=False)
+
+
+def test_pictures_in_shards_have_no_classes(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w") as shard:
+        for name, content in (("a.png", png(4)), ("a.cls", b"1"), ("b.txt", b"alone"), ("c/d.png", png(6))):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            shard.addfile(member, BytesIO(content))
+    source = PictureSource.of(tmp_path / "s.tar")
+    for place in (source, PictureSource(shards=[str(tmp_path / "*.tar")]), PictureSource(shards=str(tmp_path))):
+        found = Pictures.open(place, labelled=False)
+        assert len(found) == 3 and found.classes == ("pictures",)
+        assert [found.picture(i, 1).getpixel((0, 0)) for i in (2, 0)] == [6, 4]
+        with pytest.raises(QkvError, match=r"s\.tar, sample b has no picture"):
+            found.picture(1, 1)
+    with pytest.raises(QkvError, match=r"s\.tar: shards tell no classes here: give a folder of class folders"):
+        Pictures.open(source)
+    with pytest.raises(QkvError, match="shards names no place"):
+        Pictures.open(PictureSource(shards=[]), labelled=False)
+    with pytest.raises(ValueError, match="shards have none of"):
+        PictureSource(shards="s.tar", classes=["a", "b"])
+
+
+def test_shards_are_checked_again_when_they_change(tmp_path: Path) -> None:
+    def write(*values: int) -> None:
+        with tarfile.open(tmp_path / "s.tar", "w") as shard:
+            for value in values:
+                content = png(value) if value else b"broken"
+                member = tarfile.TarInfo(f"{len(shard.getmembers())}.png")
+                member.size = len(content)
+                shard.addfile(member, BytesIO(content))
+
+    def split() -> PictureSplit:
+        source = PictureSource(shards=str(tmp_path / "s.tar"))
+        quiet = Console(file=StringIO())
+        return PictureSplit.open([source], [], 0.25, tmp_path / "cache", 1, quiet, labelled=False)
+
+    write(1, 0, 3, 4)
+    found = split()
+    assert (len(found.train), len(found.validation)) == (2, 1)
+    assert len(found.unreadable) == 1 and "s.tar, sample 1 is not a picture" in found.unreadable[0]
+    write(1, 2, 3, 4, 5)
+    assert len(split().train) + len(split().validation) == 5

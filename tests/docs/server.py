@@ -39,7 +39,7 @@ def shortened(arguments: list[str]) -> list[str]:
 def sizes(arguments: list[str]) -> dict[str, int]:
     """What makes the model of a training run small."""
     recipe = Path(arguments[1])
-    text = recipe.read_text() if recipe.is_file() else ""
+    text = recipe.read_text() if recipe.suffix == ".yaml" and recipe.is_file() else ""
     if "--initial" in arguments:  # has its sizes already
         return {}
     named = next((name for name in _SIZES if name in arguments or f"system: {name}" in text), "translator")

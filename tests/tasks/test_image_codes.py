@@ -292,6 +292,35 @@ def test_a_collapsing_codebook_is_told(quantiser: str, tmp_path: Path, caplog: p
 
 
 @pytest.mark.parametrize(
+    ("quantiser", "warmup", "cooling", "said"),
+    [
+        ("gumbel", 2, 2, None),
+        ("gumbel", 2, 150_000, "before temperature_steps (150,000): |set temperature_steps to 2 or less"),
+        ("gumbel", 3, 2, "before penalty_warmup (3): |set penalty_warmup to 2 or less"),
+        (
+            "gumbel",
+            3,
+            4,
+            "before temperature_steps (4) and penalty_warmup (3): |set temperature_steps and",
+        ),
+        ("vq", 3, 4, None),
+    ],
+)
+def test_schedules_that_do_not_end_are_told_as_training_starts(
+    quantiser: str, warmup: int, cooling: int, said: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = {"penalty_warmup": warmup, "temperature_steps": cooling, "penalty_weight": 0.25}
+    task = create(tmp_path, {"quantiser": quantiser}, **fields)
+    with caplog.at_level(logging.WARNING):
+        trainer(tmp_path / "run", task, max_steps=2, validate_every=2).train()
+    told = [record.getMessage() for record in caplog.records if "max_steps" in record.getMessage()]
+    assert len(told) == (said is not None)
+    if said is not None:
+        assert told[0].startswith("training.max_steps (2) is reached ")
+        assert [part for part in said.split("|") if part not in told[0]] == []
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"penalty_weight": -1.0}, "penalty_weight must not be negative"),

@@ -58,6 +58,10 @@ def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
     tuned, shorter, _ = codes(10_000, 500, 1, initial=saved)
     assert tuned.model == first.model and tuned.resize == "squash"
     assert shorter.max_steps < training.max_steps
+    assert tuned.penalty_warmup == 0
+    gumbel = {**saved, "model": {**saved["model"], "quantiser": "gumbel", "reconstruction": "logit_laplace"}}
+    cooling, training, _ = codes(10_000, 32, 3, initial=gumbel)
+    assert 0 < cooling.penalty_warmup < cooling.temperature_steps < training.max_steps
 
     drawing, training, _ = painter(10_000, 40, saved)
     again, shorter, _ = painter(100, 900, saved, initial={"model": asdict(drawing.model), "vocabulary": 777})

@@ -158,10 +158,31 @@ def test_captions_are_left_out_as_often_as_asked(folder: Path, tmp_path: Path) -
     assert all((never.batch(0, index).lengths > 0).all() for index in range(never.n_batches(0)))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_noise_shows_codes_of_the_next_picture_in_training_alone(share: float, folder: Path, tmp_path: Path) -> None:
+    task = create(folder, tmp_path / "run", code_noise=share)
+    codes = torch.stack([torch.full((16,), row) for row in range(8)])
+    batch, read = replace(task.batch(0, 0), codes=codes.repeat(2, 1)), []
+    torch.manual_seed(0)
+    with task.model.register_forward_pre_hook(lambda _, inputs: read.append(inputs[2])):
+        losses = [task.losses(batch)["codes"] for _ in range(500)]
+    of_next = (torch.stack(read) == batch.codes.roll(1, 0)).double()
+    assert ((torch.stack(read) == batch.codes) | (of_next == 1)).all()
+    shares = of_next.mean(2).flatten()
+    assert abs(shares.mean() - share / 2) < 0.01
+    # Uniform shares of 16 codes each: the variance of the share, and that of so many draws.
+    assert abs(shares.var() - (share**2 / 12 + (share / 2 - share**2 / 3) / 16)) < 0.01
+    right = F.cross_entropy(
+        task.model(batch.captions, batch.lengths, read[7])[1].transpose(1, 2), batch.codes, reduction="sum"
+    )
+    torch.testing.assert_close(losses[7], 7 / 8 * right)
+    assert task.evaluate() == task.evaluate()
+
+
 def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
-    whole = create(folder, tmp_path / "whole", {"dropout": 0.2})
+    whole = create(folder, tmp_path / "whole", {"dropout": 0.2}, code_noise=0.5)
     train(whole, tmp_path / "whole", 8, validate_every=4)
-    begun = create(folder, tmp_path / "parts", {"dropout": 0.2})
+    begun = create(folder, tmp_path / "parts", {"dropout": 0.2}, code_noise=0.5)
     trainer = Trainer(
         begun,
         TrainingConfig(warmup=3, schedule="cosine", learning_rate=0.01, max_steps=8, validate_every=4, device="cpu"),
@@ -179,7 +200,7 @@ def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
     trainer._step = stop
     with pytest.raises(RuntimeError, match="killed"):
         trainer.train()
-    went_on = create(folder, tmp_path / "parts", {"dropout": 0.2})
+    went_on = create(folder, tmp_path / "parts", {"dropout": 0.2}, code_noise=0.5)
     train(went_on, tmp_path / "parts", 8, validate_every=4)
     others = get_weights(went_on.model)
     assert all(torch.equal(weight, others[name]) for name, weight in get_weights(whole.model).items())
@@ -191,6 +212,7 @@ def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
         ({"model": {"grid": 2}}, r"model.grid is 2, but .*codes makes 4 x 4 codes of a picture: set it to 4"),
         ({"model": {"text_length": 9}}, r"data.text_length \(8\) and model.text_length \(9\) must be equal"),
         ({"caption_dropout": 1.0}, "caption_dropout must be at least 0 and below 1"),
+        ({"code_noise": 1.1}, "code_noise must be from 0 to 1, not 1.1"),
         ({"text_weight": -0.1}, "text_weight must be at least 0 and below 1"),
         ({"codes": "nowhere"}, "codes: there is no model 'nowhere'"),
         ({"codes": "multi30k"}, "is of the system 'translator'; choose a model of the system 'dvae'"),

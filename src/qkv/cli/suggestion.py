@@ -1,7 +1,14 @@
 """`qkv train` without a recipe: one that suits the data."""
 
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
 
 from qkv.errors import QkvError
 
@@ -11,6 +18,12 @@ if TYPE_CHECKING:
     from qkv.data.caption_sources import CaptionSource
     from qkv.data.pictures import PictureSource
     from qkv.tasks.suggestion import Suggestion
+
+Source = TypeVar("Source", "PictureSource", "CaptionSource")
+Found = TypeVar("Found")
+
+_TAKEN_FOR_GRANTED = {"caption": "captions", "image": "image_column", "label": "label_column"}
+"""Columns that a table has unless the field of its source says otherwise."""
 
 
 def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, console: "Console") -> dict[str, Any]:
@@ -43,76 +56,141 @@ def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, consol
     return {"system": "translator", **suggestion.sections, "data": {"train": [corpus], **suggestion.sections["data"]}}
 
 
-def recipe_for_pictures(system: str, data: Path, initial: str, console: "Console") -> dict[str, Any]:
+def recipe_for_pictures(
+    system: str, data: Path, initial: str, assignments: list[str], console: "Console"
+) -> dict[str, Any]:
     """The recipe that suits a set of pictures; says why.
 
     Args:
         system: "vit" for a classifier, "dvae" for codes.
         data: where they are.
         initial: a model of this system to start from; none if empty.
+        assignments: `section.field=value`; one to `data.train` says more of where they are.
         console: where the reason is shown.
 
     Raises:
         QkvError: the pictures cannot be found, or none can be read.
     """
-    import torch
-
-    from qkv.data.image_data import measure
+    from qkv.data.image_data import Measure, measure
     from qkv.data.pictures import PictureSource
-    from qkv.model_directory import read_config
     from qkv.tasks.painting_suggestion import suggest_codes
     from qkv.tasks.picture_suggestion import suggest_classifier
-    from qkv.train.run import find_initial
 
-    source = PictureSource.of(data)
-    model = read_config(find_initial(initial, system)) if initial else None
-    found = measure(source, labelled=system == "vit")
-    suggestion = (suggest_classifier if system == "vit" else suggest_codes)(
-        found.pictures, found.side, found.channels, on_accelerator=torch.accelerator.is_available(), initial=model
-    )
-    console.print(suggestion.reason, highlight=False)
-    return _recipe(system, source, suggestion)
+    sources = _sources(PictureSource, data, assignments)
+    how = _hardware_and_initial(system, initial)
+    labelled = system == "vit"
+    found = Measure.joined([_measured(source, partial(measure, source, labelled, console)) for source in sources])
+    suggest = suggest_classifier if labelled else suggest_codes
+    return _recipe(system, sources, suggest(found.pictures, found.side, found.channels, **how), console)
 
 
-def recipe_for_captions(data: Path, codes: str, initial: str, console: "Console") -> dict[str, Any]:
+def recipe_for_painter(
+    data: Path, codes: str, initial: str, assignments: list[str], console: "Console"
+) -> dict[str, Any]:
     """The recipe of a painter that suits a set of captioned pictures; says why.
 
     Args:
         data: where they are.
         codes: the discrete VAE: a model folder or a run.
         initial: a painter to start from; none if empty.
+        assignments: `section.field=value`; one to `data.train` says more of where they are.
         console: where the reason is shown.
 
     Raises:
         QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
     """
-    import torch
-
     from qkv.cli.system import check_system
     from qkv.data.caption_readers import measure_captions
     from qkv.data.caption_sources import CaptionSource
     from qkv.model_directory import find_model, read_config
     from qkv.tasks.painting_suggestion import suggest_painter
-    from qkv.train.run import find_initial
 
-    source, first = CaptionSource.of(data), f"qkv train {data} --system dvae --out CODES"
+    sources, first = _sources(CaptionSource, data, assignments), f"qkv train {data} --system dvae --out CODES"
     if not codes:
         raise QkvError(f"a painter needs --codes, the codes that it draws with; train them first: {first}")
     check_system(codes, "dvae", "make codes of pictures", f"train one that can: {first}")
-    model = read_config(find_initial(initial, "dalle")) if initial else None
-    suggestion = suggest_painter(
-        *measure_captions(source, console),
-        read_config(find_model(codes)),
-        on_accelerator=torch.accelerator.is_available(),
-        initial=model,
-    )
+    how = _hardware_and_initial("dalle", initial)
+    counted = [_measured(source, partial(measure_captions, source, console)) for source in sources]
+    pictures, longest = sum(count for count, _ in counted), max(longest for _, longest in counted)
+    suggestion = suggest_painter(pictures, longest, read_config(find_model(codes)), **how)
+    return {"codes": codes, **_recipe("dalle", sources, suggestion, console)}
+
+
+def recipe_for_scorer(data: Path, initial: str, assignments: list[str], console: "Console") -> dict[str, Any]:
+    """The recipe of a scorer that suits a set of captioned pictures; says why.
+
+    Args:
+        data: where they are.
+        initial: a scorer to start from; none if empty.
+        assignments: `section.field=value`; one to `data.train` says more of where they are.
+        console: where the reason is shown.
+
+    Raises:
+        QkvError: the pictures or their captions cannot be found, or none can be read.
+    """
+    from qkv.data.caption_readers import measure_captioned_pictures
+    from qkv.data.caption_sources import CaptionSource
+    from qkv.data.image_data import Measure
+    from qkv.tasks.scorer_suggestion import suggest_scorer
+
+    sources = _sources(CaptionSource, data, assignments)
+    how = _hardware_and_initial("clip", initial)
+    measured = [_measured(source, partial(measure_captioned_pictures, source, console)) for source in sources]
+    found, longest = Measure.joined([part for part, _ in measured]), max(longest for _, longest in measured)
+    suggestion = suggest_scorer(found.pictures, found.side, found.channels, longest, **how)
+    return _recipe("clip", sources, suggestion, console)
+
+
+def _hardware_and_initial(system: str, initial: str) -> dict[str, Any]:
+    """What every suggestion depends on besides the data, by the names of its arguments."""
+    import torch
+
+    from qkv.model_directory import read_config
+    from qkv.train.run import find_initial
+
+    model = read_config(find_initial(initial, system)) if initial else None
+    return {"on_accelerator": torch.accelerator.is_available(), "initial": model}
+
+
+def _sources(kind: type[Source], data: Path, assignments: list[str]) -> list[Source]:
+    """What to train on: what the command line means, or what it says of it with `--set data.train=[...]`."""
+    from qkv.config import assign, parse
+
+    said = [assignment for assignment in assignments if assignment.startswith("data.train=")]
+    given = assign({}, said)["data"]["train"] if said else None
+    corpora = given if isinstance(given, list) else []  # what else it may be, the recipe refuses
+    return [parse(kind, corpus, "--set data.train") for corpus in corpora] or [kind.of(data)]
+
+
+def _measured(source: "PictureSource | CaptionSource", measure: Callable[[], Found]) -> Found:
+    """What measuring a source finds; where it lacks a column that nobody named, the error says how to name it."""
+    from qkv.data.picture_table import MissingColumn
+
+    try:
+        return measure()
+    except MissingColumn as error:
+        given = {field.name: getattr(source, field.name) for field in fields(source)
+                 if getattr(source, field.name) != field.default}  # fmt: skip
+        name = _TAKEN_FOR_GRANTED.get(error.column)
+        if name is None or name in given:
+            raise
+        form: dict[str, Any] = {
+            "default_flow_style": True,
+            "sort_keys": False,
+            "allow_unicode": True,
+            "width": math.inf,
+        }
+        corpora = yaml.safe_dump([{**given, name: "COLUMN"}], **form).strip()
+        raise QkvError(
+            f"{error.said}, but {', '.join(error.known)}: name the one that stands for it, with "
+            f"--set {shlex.quote(f'data.train={corpora}')}"
+        ) from None
+
+
+def _recipe(
+    system: str, sources: "Sequence[PictureSource | CaptionSource]", suggestion: "Suggestion", console: "Console"
+) -> dict[str, Any]:
+    """A suggestion with the corpus that it is for; says why."""
     console.print(suggestion.reason, highlight=False)
-    return {"codes": codes, **_recipe("dalle", source, suggestion)}
-
-
-def _recipe(system: str, source: "PictureSource | CaptionSource", suggestion: "Suggestion") -> dict[str, Any]:
-    """A suggestion with the corpus that it is for."""
-    from dataclasses import asdict
-
-    corpus = {name: value for name, value in asdict(source).items() if value is not None}
-    return {"system": system, **suggestion.sections, "data": {"train": [corpus], **suggestion.sections["data"]}}
+    corpora = [{name: value for name, value in asdict(source).items() if value is not None} for source in sources]
+    return {"system": system, **suggestion.sections, "data": {"train": corpora, **suggestion.sections["data"]}}

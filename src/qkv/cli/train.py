@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _PICTURES = {
     "vit": "folder of class folders, table or IDX file",
-    "dvae": "folder of pictures, table or IDX file",
+    "dvae": "folder of pictures, table, IDX file or shard",
     "dalle": "folder of pictures with captions, table or shard",
+    "clip": "folder of pictures with captions, table or shard",
 }
 """What each system that is trained on pictures takes without a recipe."""
 
@@ -30,7 +31,7 @@ def train(
         typer.Argument(
             metavar="[RECIPE.yaml | RUN | DATA]",
             help="A recipe, a run to go on with, or with --system pictures: for vit a folder of class folders, for "
-            "dvae any folder, for dalle one with a .txt of captions beside each picture.",
+            "dvae any folder, for dalle and clip one with a .txt of captions beside each picture.",
         ),
     ] = "",
     data: Annotated[
@@ -40,7 +41,8 @@ def train(
     system: Annotated[
         str,
         typer.Option(
-            help="Without a recipe: translator; for pictures vit, which classifies, or dvae and then dalle, which draw."
+            help="Without a recipe: translator; for pictures vit, which classifies, dvae and then dalle, which draw, "
+            "or clip, which scores captions."
         ),
     ] = "",
     codes: Annotated[
@@ -137,7 +139,8 @@ def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
     if Path(request.what).is_dir():
         raise QkvError(
             f"{request.what} is no run: it has no recipe.yaml; to train a classifier on a folder of class folders, "
-            f"add --system vit; to train codes and then a painter, --system dvae and then --system dalle"
+            f"add --system vit; to train codes and then a painter, --system dvae and then --system dalle; to train a "
+            f"scorer of captions, --system clip"
         )
     if request.to:
         raise QkvError("--to is for --data: a recipe names its languages itself")
@@ -148,23 +151,26 @@ def _recipe_of_pictures(
     request: _Request, initial: str, assignments: list[str], console: "Console"
 ) -> "tuple[Recipe, str]":
     """The suggested recipe of a run on pictures, and a name for the run; says what comes after it."""
-    from qkv.cli.suggestion import recipe_for_captions, recipe_for_pictures
+    from qkv.cli.suggestion import recipe_for_painter, recipe_for_pictures, recipe_for_scorer
     from qkv.train.recipe import Recipe
 
     system, found = request.system, [*([Path(request.what)] if request.what else []), *request.data]
     if len(found) != 1 or request.to:
         raise QkvError(f"--system {system} takes one {_PICTURES[system]}, and no --to")
     if system == "dalle":
-        suggestion = recipe_for_captions(found[0], request.codes, initial, console)
+        suggestion = recipe_for_painter(found[0], request.codes, initial, assignments, console)
+    elif system == "clip":
+        suggestion = recipe_for_scorer(found[0], initial, assignments, console)
     else:
-        suggestion = recipe_for_pictures(system, found[0], initial, console)
+        suggestion = recipe_for_pictures(system, found[0], initial, assignments, console)
     if initial:
         suggestion["initial"] = initial
-    name = _name(found[0]) + ("-codes" if system == "dvae" else "")
+    name = _name(found[0]) + {"dvae": "-codes", "clip": "-scorer"}.get(system, "")
     run = request.out or Path("runs") / name
     follows = {
         "dvae": f"once each picture has captions: qkv train {found[0]} --system dalle --codes {run}",
         "dalle": f'when this is done: qkv draw {run} "A CAPTION"',
+        "clip": f'when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}',
     }
     if system in follows:
         console.print(follows[system], highlight=False, markup=False, soft_wrap=True)

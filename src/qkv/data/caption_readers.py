@@ -12,6 +12,7 @@ from rich.console import Console
 from qkv.config import nearest
 from qkv.data.caption_sources import LABEL, Caption, CaptionedPictures, CaptionSource
 from qkv.data.caption_tables import open_table, texts_of_cell
+from qkv.data.image_data import Measure, measure_pictures
 from qkv.data.pictures import Pictures, PictureSource
 from qkv.data.readers import read_lines
 from qkv.data.shards import Shards
@@ -48,19 +49,40 @@ def measure_captions(source: CaptionSource, console: Console) -> tuple[int, int]
     Raises:
         QkvError: the source cannot be used, or none of these captions can be read.
     """
-    longest, fault = 0, ""
     with tempfile.TemporaryDirectory() as cache:
         pictures = open_source(source, Path(cache), console)
-        for index in np.unique(np.linspace(0, len(pictures) - 1, _SAMPLE).astype(int)).tolist():
-            try:
-                texts = pictures.texts(index)
-            except QkvError as error:
-                fault = str(error)
-                continue
-            longest = max(longest, *(len(text.encode()) for _, text in texts), 0)
+        return len(pictures), _longest_caption(pictures)
+
+
+def measure_captioned_pictures(source: CaptionSource, console: Console) -> tuple[Measure, int]:
+    """What the pictures of a source are like, and how many bytes the longest of a few hundred captions.
+
+    Args:
+        source: where they are.
+        console: where progress is shown.
+
+    Raises:
+        QkvError: the source cannot be used, or none of these captions or pictures can be read.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        pictures = open_source(source, Path(cache), console)
+        longest = _longest_caption(pictures)
+        return measure_pictures(pictures.pictures, source.path), longest
+
+
+def _longest_caption(pictures: CaptionedPictures) -> int:
+    """Its bytes, of a few hundred."""
+    longest, fault = 0, ""
+    for index in np.unique(np.linspace(0, len(pictures) - 1, _SAMPLE).astype(int)).tolist():
+        try:
+            texts = pictures.texts(index)
+        except QkvError as error:
+            fault = str(error)
+            continue
+        longest = max(longest, *(len(text.encode()) for _, text in texts), 0)
     if not longest:
-        raise QkvError(f"{source.path}: no picture has a caption{fault and f'; the last tried: {fault}'}")
-    return len(pictures), longest
+        raise QkvError(f"{pictures.source.path}: no picture has a caption{fault and f'; the last tried: {fault}'}")
+    return longest
 
 
 def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
@@ -96,8 +118,7 @@ def _of_labels(source: CaptionSource, cache: Path) -> CaptionedPictures:
 
 
 def _of_shards(source: CaptionSource, cache: Path, console: Console) -> CaptionedPictures:
-    places = [source.shards] if isinstance(source.shards, str) else source.shards or []
-    shards = Shards.open(places, cache, console)
+    shards = Shards.open(source.shards or [], cache, console)
 
     def captions(index: int) -> list[Caption]:
         name = shards.name(index)
@@ -109,8 +130,8 @@ def _of_shards(source: CaptionSource, cache: Path, console: Console) -> Captione
         cells = [(language, key) for language, keys in source.columns.items() for key in keys if key in sample]
         return [(language, text) for language, key in cells for text in texts_of_cell(sample[key], name)]
 
-    pictures = Pictures(np.zeros(len(shards), np.int64), ("",), shards.picture, shards.name)
-    return CaptionedPictures(source, pictures, captions, list(map(str, shards.files)))
+    pictures = Pictures.of_shards(shards)
+    return CaptionedPictures(source, pictures, captions, list(map(str, pictures.files)))
 
 
 def _decoded(content: bytes, name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from qkv.data.faults import file_state
 from qkv.data.picture_table import Where
 from qkv.data.pictures import Pictures, PictureSource
+from qkv.data.shards import Places, first_place
 from qkv.data.tokenizer import without_surrogates
 from qkv.errors import QkvError
 
@@ -45,7 +46,7 @@ class CaptionSource:
 
     folder: str | None = None
     table: str | None = None
-    shards: str | list[str] | None = None
+    shards: Places | None = None
     labelled: PictureSource | None = None
     image_column: str = "image"
     captions: str | list[str] | dict[str, str | list[str]] | None = None
@@ -100,8 +101,7 @@ class CaptionSource:
         """Its folder or first file, for messages."""
         if self.labelled is not None:
             return self.labelled.path
-        shards = [self.shards] if isinstance(self.shards, str) else self.shards or []
-        return Path(self.folder or self.table or (shards[0] if shards else ""))
+        return Path(self.folder or self.table or first_place(self.shards or ""))
 
     @property
     def columns(self) -> dict[str, list[str]]:

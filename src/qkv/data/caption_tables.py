@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from qkv.config import nearest
 from qkv.data.caption_sources import Caption, CaptionedPictures, CaptionSource
 from qkv.data.picture import Picture
-from qkv.data.picture_table import choose_rows, read_table
+from qkv.data.picture_table import MissingColumn, choose_rows, read_table
 from qkv.data.pictures import Pictures
 from qkv.data.readers import read_lines
 from qkv.errors import QkvError
@@ -110,7 +109,7 @@ def _read(path: Path, names: list[str], cache: Path) -> _Table:
         raise QkvError(f"{path} is empty: it must hold at least one picture")
     for name in names:
         if name not in known:
-            raise QkvError(f"{path} has no key {name!r}; {nearest(name, known)}")
+            raise MissingColumn(path, name, sorted(known), "key")
     return _Table(path, columns, lines)
 
 

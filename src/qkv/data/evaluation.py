@@ -152,10 +152,10 @@ def open_pictures(path: Path, cache: Path, console: Console) -> EvaluationData:
     Raises:
         QkvError: there are none, or the file is damaged.
     """
-    if path.suffix.lower() in (".jsonl", ".tar"):
+    if path.suffix.lower() == ".jsonl":
         pictures = open_source(CaptionSource.of(path), cache, console).pictures
     else:
-        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False)
+        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False, console=console)
     return EvaluationData(_all(pictures))
 
 

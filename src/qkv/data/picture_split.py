@@ -107,7 +107,7 @@ class PictureSplit:
         """
         sources = [*train, *validation]
         keep_apart((source.folder for source in sources), cache)
-        opened = [Pictures.open(source, cache, labelled) for source in sources]
+        opened = [Pictures.open(source, cache, labelled, console) for source in sources]
         classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
         record = _record(file, classes, train[0].path)
@@ -195,6 +195,7 @@ def _faults(pictures: Pictures, source: PictureSource, cache: Path, console: Con
         return {}
     names = map(pictures.name, range(len(pictures)))
     files = [[str(source), file_state(source.path)], *([name, file_state(Path(name))] for name in names)]
+    files += [[str(file), file_state(file)] for file in pictures.files]
     state = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
     # A small copy of a JPEG is made of all its data, so that what is damaged shows just the same.
     return find_faults(

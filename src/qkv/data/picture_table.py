@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from qkv.config import nearest
+from qkv.data.readers import read_lines
 from qkv.errors import QkvError
 from qkv.files import atomic_file
 
@@ -20,6 +22,26 @@ _MOST_CHOICES = 20  # named when none of them was chosen
 
 Where = dict[str, str | int | list[str | int]]
 """Column of a table to the value that its rows have there, or to several of which they have one."""
+
+
+class MissingColumn(QkvError):
+    """A table lacks a column that was asked for, or was taken for granted.
+
+    Args:
+        path: of the table.
+        column: that it lacks.
+        known: those that it has.
+        what: it is called in such a file.
+
+    Attributes:
+        column: that it lacks.
+        known: those that it has.
+        said: what is wrong, without advice.
+    """
+
+    def __init__(self, path: Path, column: str, known: Sequence[str], what: str = "column") -> None:
+        self.column, self.known, self.said = column, known, f"{path} has no {what} {column!r}"
+        super().__init__(f"{self.said}; {nearest(column, known)}")
 
 
 def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) -> dict[str, pa.ChunkedArray]:
@@ -49,8 +71,11 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
             found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
-    except (pa.ArrowException, OSError) as error:
-        raise QkvError(f"{path} cannot be read ({' '.join(str(error).split())[:200]})") from None
+    except PermissionError:
+        raise QkvError(f"{path} may not be read: check its permissions") from None
+    except (pa.ArrowException, OSError):
+        what = "it is cut short, damaged or no Parquet file"
+        raise QkvError(f"{path} cannot be read: {what}; fetch it or write it again") from None
     if not len(found[columns[0]]):
         raise QkvError(f"{path} is empty: it must hold at least one picture")
     return found
@@ -68,17 +93,38 @@ def told_names(path: Path, label: str) -> list[str] | None:
 
 
 def _read_csv(path: Path, columns: list[str]) -> pa.Table:
+    ragged: list[csv.InvalidRow] = []
+
+    def refuse(row: csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "error"
+
     # Left to itself, Arrow takes `NA` for nothing, `true` for a truth value and `007` for a number.
     text = csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False)
-    table = csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=text)
-    _check_columns(path, table.column_names, columns)
+    parsing = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse)
+    try:
+        table = csv.read_csv(path, parse_options=parsing, convert_options=text)
+        _check_columns(path, table.column_names, columns)
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        raise QkvError(_csv_fault(path, ragged, str(error))) from None
     return table
+
+
+def _csv_fault(path: Path, ragged: Sequence[csv.InvalidRow], reason: str) -> str:
+    """Why a CSV file cannot be read, and what to do."""
+    deque(read_lines(path), maxlen=0)  # tells itself what cannot be opened, and where it is not UTF-8
+    if ragged:
+        row = ragged[0]
+        cells = f"{row.actual_columns} in the row {row.text[:60]!r}, {row.expected_columns} in the header"
+        return f"{path}: cells are missing or too many, {cells}; give all rows as many, and quote what has a comma"
+    reason = " ".join(reason.split())[:200]
+    return f"{path} cannot be read ({reason}): save it as UTF-8 with one header line and as many cells in every row"
 
 
 def _check_columns(path: Path, known: list[str], columns: list[str]) -> None:
     for column in columns:
         if column not in known:
-            raise QkvError(f"{path} has no column {column!r}; {nearest(column, known)}")
+            raise MissingColumn(path, column, known)
         if list(known).count(column) > 1:
             raise QkvError(f"{path} has several columns {column!r}: rename all but one")
 

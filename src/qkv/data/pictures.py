@@ -1,10 +1,11 @@
-"""Labelled pictures: a folder of class folders, a table, or the files of the MNIST family."""
+"""Pictures with labels or without: a folder, a table, the files of the MNIST family; without them also shards."""
 
 import gzip
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 
 from qkv.config import nearest
 from qkv.data.picture import Picture, files_inside, is_picture, open_picture, pictures_inside
 from qkv.data.picture_table import Where, choose_rows, read_table, told_names
 from qkv.data.readers import read_lines
+from qkv.data.shards import Places, Shards, first_place
 from qkv.errors import QkvError
 
 _TABLES = (".csv", ".parquet")
@@ -26,7 +29,7 @@ _MOST_CLASSES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSource:
-    """Where pictures are, with labels if these matter: a folder, a table, or a file of pictures.
+    """Where pictures are, with labels if these matter: a folder, a table, a file of pictures, or shards.
 
     Attributes:
         folder: holds a folder of pictures for each class, named after it; where classes do not matter, pictures.
@@ -38,6 +41,8 @@ class PictureSource:
         label_column: the table's column of class names or numbers.
         where: column to value, or to several: only rows of a table that have it, or one of them, are taken.
         classes: names for numbered labels, or a text file with one a line; the numbers if not given.
+        shards: .tar files, uncompressed (WebDataset): a file, a folder of them, a pattern such as `train-*.tar`, or a
+            list of these. Their pictures have no labels.
     """
 
     folder: str | None = None
@@ -48,16 +53,19 @@ class PictureSource:
     label_column: str = "label"
     where: Where | None = None
     classes: list[str] | str | None = None
+    shards: Places | None = field(default=None, repr=False)  # runs know their data by the repr of older sources
 
     def __post_init__(self) -> None:
-        if sum(place is not None for place in (self.folder, self.table, self.images)) != 1:
-            raise ValueError("pictures come from either a folder, a table or images")
+        if sum(place is not None for place in (self.folder, self.table, self.images, self.shards)) != 1:
+            raise ValueError("pictures come from either a folder, a table, images or shards")
         if self.table is not None and Path(self.table).suffix.lower() not in _TABLES:
             raise ValueError(f"table {self.table} must be a file that ends in {' or '.join(_TABLES)}")
         if self.where is not None and self.table is None:
             raise ValueError("where chooses rows of a table")
         if self.labels is not None and self.images is None:
             raise ValueError("labels belong to images")
+        if self.classes is not None and self.shards is not None:
+            raise ValueError("classes name labels, which shards have none of")
         if self.classes is not None and self.folder is not None:
             raise ValueError("the classes of a folder are named by the folders in it")
 
@@ -66,7 +74,7 @@ class PictureSource:
         """The source that a path means.
 
         Raises:
-            QkvError: it is neither a folder, nor a table, nor an IDX file.
+            QkvError: it is neither a folder, nor a table, nor an IDX file, nor a shard.
         """
         if path.is_dir():
             return cls(folder=str(path))
@@ -74,13 +82,16 @@ class PictureSource:
             return cls(table=str(path))
         if "idx3" in path.name:
             return cls(images=str(path))
+        if path.suffix.lower() == ".tar":
+            return cls(shards=str(path))
         raise QkvError(f"{path} holds no pictures that can be used here: give a folder (of class folders, for a "
-                       "classifier), a .csv or .parquet table, or IDX pictures (…idx3-ubyte.gz)")  # fmt: skip
+                       "classifier), a .csv or .parquet table, IDX pictures (…idx3-ubyte.gz) or, where classes do not "
+                       "matter, a .tar of WebDataset")  # fmt: skip
 
     @property
     def path(self) -> Path:
-        """Its folder or file."""
-        return Path(self.folder or self.table or self.images or "")
+        """Its folder or first file."""
+        return Path(self.folder or self.table or self.images or first_place(self.shards or ""))
 
     @property
     def paths(self) -> list[Path]:
@@ -98,6 +109,7 @@ class Pictures:
         name: a picture's file, or its place in one.
         numbered: whether the classes are mere numbers, which no file or folder names.
         passed_over: files beside the pictures that are none, by their names.
+        files: shards that hold the pictures.
     """
 
     def __init__(
@@ -108,19 +120,28 @@ class Pictures:
         name: Callable[[int], str],
         numbered: bool = False,
         passed_over: Sequence[Path] = (),
+        files: Sequence[Path] = (),
     ) -> None:
         self.labels, self.classes = labels, classes
         self.read, self.name = read, name
-        self.numbered, self.passed_over = numbered, passed_over
+        self.numbered, self.passed_over, self.files = numbered, passed_over, files
 
     @classmethod
-    def open(cls, source: PictureSource, cache: Path | None = None, labelled: bool = True) -> "Pictures":
+    def open(
+        cls,
+        source: PictureSource,
+        cache: Path | None = None,
+        labelled: bool = True,
+        console: Console | None = None,
+    ) -> "Pictures":
         """Find the pictures of a source; those of a folder or named in a table are not opened yet.
 
         Args:
             source: where they are.
-            cache: where large tables are kept in a form that is quick to read; not kept if not given.
+            cache: where large tables and the index of shards are kept in a form that is quick to read; not kept if not
+                given.
             labelled: whether their classes matter; if not, none need be there, and all are of one class.
+            console: where progress is shown, if anywhere.
 
         Raises:
             QkvError: the source is missing, empty, damaged or contradicts itself.
@@ -129,7 +150,16 @@ class Pictures:
             return _of_folder(Path(source.folder)) if labelled else _of_any_folder(Path(source.folder))
         if source.table is not None:
             return _of_table(source, cache, labelled)
-        return _of_idx(source, labelled)
+        if source.images is not None:
+            return _of_idx(source, labelled)
+        if labelled:
+            raise QkvError(f"{source.path}: shards tell no classes here: give a folder of class folders or a table")
+        return cls.of_shards(_shards(source.shards or [], cache, console or Console(quiet=True)))
+
+    @classmethod
+    def of_shards(cls, shards: Shards) -> "Pictures":
+        """The pictures of shards; a sample that has none is one that cannot be read."""
+        return cls(*_unlabelled(len(shards)), shards.picture, shards.name, files=shards.files)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -194,6 +224,13 @@ def _of_any_folder(folder: Path) -> Pictures:
         raise QkvError(f"{folder} is no folder: check the path")
     files = [str(file) for file in pictures_inside(folder)]
     return Pictures(*_unlabelled(len(files)), files.__getitem__, files.__getitem__)
+
+
+def _shards(places: Places, cache: Path | None, console: Console) -> Shards:
+    if cache is not None:
+        return Shards.open(places, cache, console)
+    with tempfile.TemporaryDirectory() as folder:  # a deleted index goes on for as long as it is mapped
+        return Shards.open(places, Path(folder), console)
 
 
 def _unlabelled(count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:

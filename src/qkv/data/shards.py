@@ -35,6 +35,9 @@ _CHUNK = 2**20
 # What `tarfile` raises over damaged headers.
 _FAULTS = (tarfile.TarError, ValueError, OverflowError, EOFError, struct.error, IndexError)
 
+Places = str | list[str]
+"""Where shards are: a file, a folder of them, a pattern such as `train-*.tar`, or several of these."""
+
 
 class Shards:
     """The samples of some .tar files, under numbers from 0 on. A sample is the files of a shard with the same stem.
@@ -49,25 +52,25 @@ class Shards:
         self.files, self._index = files, index
 
     @classmethod
-    def open(cls, places: Sequence[str], cache: Path, console: Console) -> "Shards":
+    def open(cls, places: Places, cache: Path, console: Console) -> "Shards":
         """Find the shards, and index them unless `cache` holds their index; only the headers of files in them are read.
 
         Args:
-            places: files, folders and patterns.
+            places: where they are.
             cache: where the index is kept.
             console: where progress is shown.
 
         Raises:
             QkvError: there is no shard, or one is compressed or damaged; the message says at which byte.
         """
-        files = _find(places)
+        files = _find([places] if isinstance(places, str) else places)
         stamps = [[str(file.resolve()), *file_state(file)] for file in files]
         target = cache / f"shards-{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]}.arrow"
         if not target.exists():
             _write_index(files, target, console)
         index = pa.ipc.open_file(pa.memory_map(str(target))).read_all()
         if not index.num_rows:
-            raise QkvError(f"{places[0]}: no picture is in these {len(files):,} shards")
+            raise QkvError(f"{first_place(places)}: no picture is in these {len(files):,} shards")
         return cls(files, index)
 
     def __len__(self) -> int:
@@ -113,7 +116,14 @@ class Shards:
         return self.files[self._index["shard"][index].as_py()]
 
 
+def first_place(places: Places) -> str:
+    """The first place where shards are, for messages."""
+    return places if isinstance(places, str) else next(iter(places), "")
+
+
 def _find(places: Sequence[str]) -> list[Path]:
+    if not places:
+        raise QkvError("shards names no place: give a .tar file, a folder or a pattern")
     files: list[Path] = []
     for place in places:
         path = Path(place)

@@ -140,6 +140,9 @@ class ContrastiveTask:
         """One batch."""
         return self.data.batch(epoch, index)
 
+    def check_length(self, max_steps: int) -> None:
+        """Any number of steps will do."""
+
     def begin_step(self, step: int) -> None:
         """Nothing here follows the steps."""
 

@@ -146,6 +146,20 @@ class ImageCodesTask:
         """One batch, its augmentation drawn from (seed, epoch, index)."""
         return self.data.batch(epoch, index)
 
+    def check_length(self, max_steps: int) -> None:
+        """Warn of a temperature or a penalty of `gumbel` that would still be changing when training ends."""
+        schedules = {name: getattr(self.config, name) for name in ("temperature_steps", "penalty_warmup")}
+        late = {name: steps for name, steps in schedules.items() if steps > max_steps}
+        if self.config.model.quantiser == "gumbel" and late:
+            _log.warning(
+                "training.max_steps (%s) is reached before %s: the quantiser gumbel never comes to its final "
+                "temperature and penalty; set %s to %s or less, or training.max_steps higher",
+                f"{max_steps:,}",
+                " and ".join(f"{name} ({steps:,})" for name, steps in late.items()),
+                " and ".join(late),
+                f"{max_steps:,}",
+            )
+
     def begin_step(self, step: int) -> None:
         """Set the temperature and the penalty's weight (Ramesh et al. 2021, appendix A.2)."""
         config = self.config

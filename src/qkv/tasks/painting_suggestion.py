@@ -70,10 +70,12 @@ def suggest_codes(
     sections: dict[str, Any] = {
         "data": {"batch_size": _CODES_BATCH // parts, "augmentation": {"flip": True}},
         "model": model,
-        "training": {**_training(steps, parts), "weight_decay": 1e-4, "beta2": 0.999},
+        "training": {**training(steps, parts), "weight_decay": 1e-4, "beta2": 0.999},
     }
     if model["quantiser"] == "vq":
         sections["penalty_warmup"] = 0  # nothing is drawn at random that would have to settle first
+    else:  # of the model to start from
+        sections |= {"penalty_warmup": steps // 10, "temperature_steps": steps // 2}
     if initial is not None:
         sections |= {name: initial["preprocessing"][name] for name in ("resize", "crop", "interpolation")}
     pixels, grid = model["image_size"], _grid(model)
@@ -114,7 +116,7 @@ def suggest_painter(
         "data": {"batch_size": batch // parts, "text_length": model["text_length"]},
         "tokenizer": {"vocabulary": vocabulary},
         "model": model,
-        "training": {**_training(steps, parts), "learning_rate": peak, "weight_decay": 0.01, "beta2": 0.98},
+        "training": {**training(steps, parts), "learning_rate": peak, "weight_decay": 0.01, "beta2": 0.98},
     }
     reason = (
         f"{pictures:,} pictures, {grid} x {grid} codes each: captions of up to {model['text_length']} tokens, "
@@ -122,6 +124,25 @@ def suggest_painter(
         f"{batch} pictures"
     )
     return Suggestion(sections, reason)
+
+
+def text_length(longest: int) -> int:
+    """Tokens that a model should read of captions, the longest of which has so many bytes."""
+    tokens = longest // _BYTES_PER_TOKEN
+    return next((length for length in _TEXT_LENGTHS if length >= tokens), _TEXT_LENGTHS[-1])
+
+
+def training(steps: int, parts: int) -> dict[str, Any]:
+    """The loop for so many steps, each of several batches; averages and validations follow from their number."""
+    return {
+        "max_steps": steps,
+        "accumulate": parts,
+        "learning_rate": 1e-3,
+        "warmup": min(steps // 10, 500),
+        "schedule": "cosine",
+        "ema": min(0.999, 1 - 10 / steps),
+        "validate_every": max(steps // 10, 50),
+    }
 
 
 def _codebook(size: _Codebook, side: int, channels: int, on_accelerator: bool) -> dict[str, Any]:
@@ -142,27 +163,14 @@ def _codebook(size: _Codebook, side: int, channels: int, on_accelerator: bool) -
 
 
 def _decoder(size: _Size, longest: int, grid: int) -> dict[str, Any]:
-    tokens = longest // _BYTES_PER_TOKEN
     return {
         "grid": grid,
-        "text_length": next((length for length in _TEXT_LENGTHS if length >= tokens), _TEXT_LENGTHS[-1]),
+        "text_length": text_length(longest),
         "d_model": size.d_model,
         "d_ff": 4 * size.d_model,
         "n_layers": size.n_layers,
         "n_heads": size.d_model // 32,
         "dropout": size.dropout,
-    }
-
-
-def _training(steps: int, parts: int) -> dict[str, Any]:
-    return {
-        "max_steps": steps,
-        "accumulate": parts,
-        "learning_rate": 1e-3,
-        "warmup": min(steps // 10, 500),
-        "schedule": "cosine",
-        "ema": min(0.999, 1 - 10 / steps),
-        "validate_every": max(steps // 10, 50),
     }
 
 

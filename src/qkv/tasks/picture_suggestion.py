@@ -43,7 +43,8 @@ def suggest_classifier(
             steps than new weights.
     """
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model = _model(size, side, channels, on_accelerator) if initial is None else dict(initial["model"])
+    new = encoder(size.d_model, size.n_layers, side, channels, on_accelerator)
+    model = new if initial is None else dict(initial["model"])
     epochs = size.epochs if initial is None else max(size.epochs // 5, 5)
     pixels = model["image_size"]
     steps = max(pictures * epochs // _BATCH, 300)
@@ -84,7 +85,7 @@ def suggest_classifier(
     return Suggestion(sections, reason)
 
 
-def _model(size: _Size, side: int, channels: int, on_accelerator: bool) -> dict[str, Any]:
+def encoder(d_model: int, n_layers: int, side: int, channels: int, on_accelerator: bool) -> dict[str, Any]:
     """A stem that halves twice, then patches that leave a grid of about 8 x 8 on a CPU and 16 x 16 on a GPU."""
     choices = (28, 32, 64, 128) if on_accelerator else (28, 32, 64)
     pixels = min((choice for choice in choices if choice >= side), default=choices[-1])
@@ -92,12 +93,12 @@ def _model(size: _Size, side: int, channels: int, on_accelerator: bool) -> dict[
     return {
         "image_size": pixels,
         "channels": channels,
-        "stem": [size.d_model // 2, size.d_model],
+        "stem": [d_model // 2, d_model],
         "patch_size": max(pixels // 4 // grid, 1),
         "pool": "sequence",
-        "d_model": size.d_model,
-        "d_ff": 2 * size.d_model,
-        "n_layers": size.n_layers,
-        "n_heads": size.d_model // 32,
+        "d_model": d_model,
+        "d_ff": 2 * d_model,
+        "n_layers": n_layers,
+        "n_heads": d_model // 32,
         "dropout": 0.1,
     }

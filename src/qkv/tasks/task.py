@@ -69,6 +69,10 @@ class Task(Protocol):
 class StepAware(Protocol):
     """What a task offers besides if something in it follows the steps: a weight of the loss, or a codebook."""
 
+    def check_length(self, max_steps: int) -> None:
+        """Called before training; warns of what will not have come to its end after so many steps."""
+        ...
+
     def begin_step(self, step: int) -> None:
         """Called before the losses of optimizer step `step`, counted from 1."""
         ...

@@ -44,12 +44,19 @@ class World:
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """Run a block on rank 0 first, then on the others, which find what it left on disk."""
-        if not self.leads:
-            self.wait()
-        yield
+        """Run a block on rank 0 first, then on the others, which find what it left on disk, and repeat no warning."""
         if self.leads:
+            yield
             self.wait()
+            return
+        self.wait()
+        log = logging.getLogger("qkv")
+        before = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(before)
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Each value summed over the processes, which all give the same names."""

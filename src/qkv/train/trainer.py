@@ -85,6 +85,8 @@ class Trainer:
     def train(self) -> Outcome:
         """Train to the end, to an early stop, or to an interruption; in each case the model directory is up to date."""
         progress = self.progress
+        if self.world.leads and isinstance(self.task, StepAware):
+            self.task.check_length(self.config.max_steps)
         log = RunLog(
             self.run,
             self.console,
