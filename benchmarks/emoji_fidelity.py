@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--top-k", type=int)
     parser.add_argument("--top-p", type=float)
-    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--guidance", type=float, help="the painter's own unless given")
     parser.add_argument("--json", type=Path, help="also write the shares here")
     options = parser.parse_args()
     painter = qkv.load(options.model)

@@ -1,5 +1,6 @@
 """Drawing: against the model's own probabilities worked out in one pass, and what a caption or an option may not be."""
 
+import json
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -117,9 +118,24 @@ def test_what_cannot_be_drawn(tiny: Painter, caption: str, options: dict, said: 
         tiny.draw(caption, **options)
 
 
+def test_a_painter_has_a_guidance_of_its_own(tiny: Painter, tmp_path: Path) -> None:
+    folder = tiny_painter(tmp_path / "model")
+    config = folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "guidance": 4}))
+    own, plain, four = (
+        pixels(one.draw(CAPTIONS[0], n=5, **how))
+        for one, how in ((qkv.load(folder), {}), (tiny, {}), (tiny, {"guidance": 4.0}))
+    )
+    assert (own == four).all() and (own != plain).any()
+    assert (pixels(qkv.load(folder).draw(CAPTIONS[0], n=5, guidance=1.0)) == plain).all()
+
+
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     folder = tiny_painter(tmp_path / "model")
     config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"vocabulary":', '"guidance": "much", "vocabulary":'))
+    with pytest.raises(QkvError, match="guidance must be a number from 0 up, not 'much'"):
+        qkv.load(folder)
     (folder / "config.json").write_text(config.replace('"grid": 4', '"grid": 5'))
     with pytest.raises(QkvError, match="do not fit together"):
         qkv.load(folder)

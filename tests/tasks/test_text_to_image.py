@@ -103,7 +103,7 @@ def create(
 
 
 def test_it_learns_to_draw_what_a_caption_names(folder: Path, tmp_path: Path) -> None:
-    task = create(folder, tmp_path / "run")
+    task = create(folder, tmp_path / "run", guidance=1.5)
     outcome = train(task, tmp_path / "run", 150)
     assert outcome.score is not None
     assert outcome.score > 80  # percent, of 12.5 for a guess among eight codes
@@ -213,6 +213,8 @@ def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
         ({"model": {"text_length": 9}}, r"data.text_length \(8\) and model.text_length \(9\) must be equal"),
         ({"caption_dropout": 1.0}, "caption_dropout must be at least 0 and below 1"),
         ({"code_noise": 1.1}, "code_noise must be from 0 to 1, not 1.1"),
+        ({"guidance": -1.0}, "guidance must be a number from 0 up, not -1.0"),
+        ({"guidance": 2.0, "caption_dropout": 0.0}, "guidance 2.0 needs pictures without their captions: raise"),
         ({"text_weight": -0.1}, "text_weight must be at least 0 and below 1"),
         ({"codes": "nowhere"}, "codes: there is no model 'nowhere'"),
         ({"codes": "multi30k"}, "is of the system 'translator'; choose a model of the system 'dvae'"),

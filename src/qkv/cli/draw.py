@@ -37,8 +37,9 @@ def draw(
         float | None, typer.Option(help="Draw each code from the most probable ones that hold this much probability.")
     ] = None,
     guidance: Annotated[
-        float, typer.Option(help="How closely to follow the caption; 1 is as the model was trained.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="How closely to follow the caption; 1 is as the model learnt it; its own unless given."),
+    ] = None,
     prime: Annotated[Path | None, typer.Option(metavar="PICTURE", help="Complete this picture.")] = None,
     keep_rows: Annotated[int, typer.Option(help="With --prime: rows of its grid of codes to keep.")] = 0,
     rerank: Annotated[

@@ -54,7 +54,9 @@ def evaluate(
     top_p: Annotated[
         float | None, typer.Option(help="Painters: draw from the codes that hold this much probability.")
     ] = None,
-    guidance: Annotated[float | None, typer.Option(help="Painters: how closely to follow the caption.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Painters: how closely to follow the caption, if not their own.")
+    ] = None,
     grid: Annotated[
         Path | None,
         typer.Option(

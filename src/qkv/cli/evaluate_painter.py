@@ -65,7 +65,12 @@ def evaluate_painter(
             _draw(grid, painter, report, found)
     name_left_out([*report.left_out, *report.reconstruction.unreadable])
     if as_json:
-        facts = {"model": model, "data": str(data), "judge": judge, "options": options}
+        facts = {
+            "model": model,
+            "data": str(data),
+            "judge": judge,
+            "options": {"guidance": painter.guidance, **options},
+        }
         facts["fid_features"] = None if report.fid is None else judge
         print(json.dumps({**facts, **report.to_json()}, ensure_ascii=False))
         return

@@ -41,7 +41,7 @@ class DrawingOptions(TypedDict, total=False):
     temperature: float
     top_k: int | None
     top_p: float | None
-    guidance: float
+    guidance: float | None
     prime: Picture | None
     keep_rows: int
     rerank: bool
@@ -72,11 +72,14 @@ class Painter:
         dvae: codes to pictures and back.
         tokenizer: of captions.
         preprocessing: from a picture to what `dvae` reads.
+        guidance: how closely it follows captions unless it is told otherwise.
     """
 
-    def __init__(self, model: Dalle, dvae: DVAE, tokenizer: Tokenizer, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, model: Dalle, dvae: DVAE, tokenizer: Tokenizer, preprocessing: Preprocessing, guidance: float = 1.0
+    ) -> None:
         self.model, self.dvae = model.eval(), dvae.eval()
-        self.tokenizer, self.preprocessing = tokenizer, preprocessing
+        self.tokenizer, self.preprocessing, self.guidance = tokenizer, preprocessing, guidance
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Painter":
@@ -96,6 +99,9 @@ class Painter:
         sizes = parse(DalleConfig, config["model"], f"{where}: model")
         codes = parse(DVAEConfig, config["dvae"], f"{where}: dvae")
         scales = parse(Preprocessing, config["preprocessing"], f"{where}: preprocessing")
+        guidance = config.get("guidance", 1.0)
+        if not isinstance(guidance, float | int) or not guidance >= 0:
+            raise QkvError(f"{where}: guidance must be a number from 0 up, not {guidance!r}")
         tokenizer = Tokenizer.load(folder / "tokenizer.model")
         if config.get("vocabulary") != len(tokenizer) or codes.grid != sizes.grid or scales.size != codes.image_size:
             raise QkvError(f"{where}: vocabulary, grid or size of a picture do not fit together; restore the folder")
@@ -104,7 +110,7 @@ class Painter:
         set_weights(model, part_of(weights, "dalle"), str(folder))
         set_weights(dvae, part_of(weights, "dvae"), str(folder))
         where_to = inference_device(device)
-        return cls(model.to(where_to), dvae.to(where_to), tokenizer, scales)
+        return cls(model.to(where_to), dvae.to(where_to), tokenizer, scales, float(guidance))
 
     @property
     def image_codes(self) -> ImageCodes:
@@ -155,7 +161,7 @@ class Painter:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         prime: Picture | None = None,
         keep_rows: int = 0,
         rerank: bool = False,
@@ -171,7 +177,8 @@ class Painter:
             temperature: below 1 is bolder, above 1 more varied.
             top_k: draw each code from the k most probable only.
             top_p: draw each code from the smallest set of most probable ones that holds this much probability.
-            guidance: how closely to follow the caption (`Guided`); 1 is as the model was trained.
+            guidance: how closely to follow the caption (`Guided`): 1 is as the model learnt it, more is closer and
+                less varied; the painter's own unless given.
             prime: a picture whose upper rows are kept.
             keep_rows: how many of the grid's rows are.
             rerank: order the pictures of a caption by how likely the caption is for them, most likely first. By
@@ -188,6 +195,7 @@ class Painter:
         if isinstance(captions, str):
             raise QkvError("drawings takes a list of captions: put a single one into a list")
         strategy = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, n=n)
+        guidance = self.guidance if guidance is None else guidance
         _ = Guided(self.model.decode, guidance)  # refuses what is out of range
         if rerank and scorer is not None:
             raise QkvError("rerank and scorer are two ways to order the pictures: drop one of the two")

@@ -58,6 +58,7 @@ class TextToImageConfig:
             while the right ones are to be told; each picture's own share is uniform from none to this one. Few codes of
             a picture follow from its caption once those before them are known: with noise among these the caption must
             be read, and drawing forgives its own mistakes (as noise does in text, Xie et al. 2017).
+        guidance: how closely the painter follows captions (`qkv.generation.Guided`) unless it is told otherwise.
     """
 
     codes: str
@@ -67,6 +68,7 @@ class TextToImageConfig:
     text_weight: float = 1 / 8
     caption_dropout: float = 0.1
     code_noise: float = 0.0
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("text_weight", "caption_dropout"):
@@ -74,6 +76,10 @@ class TextToImageConfig:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if not 0 <= self.code_noise <= 1:
             raise ValueError(f"code_noise must be from 0 to 1, not {self.code_noise}")
+        if not 0 <= self.guidance < math.inf:
+            raise ValueError(f"guidance must be a number from 0 up, not {self.guidance}")
+        if self.guidance != 1 and self.caption_dropout == 0:
+            raise ValueError(f"guidance {self.guidance} needs pictures without their captions: raise caption_dropout")
         if self.data.text_length != self.model.text_length:
             raise ValueError(
                 f"data.text_length ({self.data.text_length}) and model.text_length ({self.model.text_length}) "
@@ -191,6 +197,7 @@ class TextToImageTask:
             "languages": self.data.languages,
             "dvae": asdict(self._codes.model.config),
             "preprocessing": asdict(self._codes.preprocessing),
+            "guidance": self.config.guidance,
         }
         parameters = sum(weight.numel() for weight in both.values())
         card = painter_card(self.config, self._codes.model.config, facts, parameters, self.data.n_train)
@@ -215,7 +222,8 @@ class TextToImageTask:
         tokens, lengths = pad_captions(self.data.tokenizer.encode(captions), self.config.model.text_length)
         n_codes, grid = self.config.model.image_length, self.config.model.grid
         strategy = Sampling(n=_EACH)
-        codes = draw_codes(self.model, tokens.to(device), lengths.to(device), n_codes, strategy).cpu()
+        rows = tokens.to(device), lengths.to(device)
+        codes = draw_codes(self.model, *rows, n_codes, strategy, guidance=self.config.guidance).cpu()
         with torch.inference_mode():
             images = to_images(self._codes.model.decode(codes.view(-1, grid, grid)))
         self._drawings = draw_gallery([images[i : i + _EACH] for i in range(0, len(images), _EACH)], captions)
