@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import qkv
@@ -10,7 +11,7 @@ from qkv.pipelines.classifier import Classifier
 from qkv.pipelines.painter import Painter
 from qkv.pipelines.translator import Translator
 
-MEGABYTES = {"fashion-mnist": 3, "fashion-draw": 6, "multi30k": 20}
+MEGABYTES = {"emoji": 20, "fashion-mnist": 3, "fashion-draw": 6, "multi30k": 20}
 CLOTHES = Path(__file__).parent / "docs" / "fixtures" / "clothes"
 NAMES = {
     "a T-shirt": "T-shirt/top",
@@ -24,6 +25,11 @@ NAMES = {
     "a bag": "Bag",
     "an ankle boot": "Ankle boot",
 }
+
+# The colours that cover most of the emoji of each skin tone, from light to dark, and what the tones are called.
+SKIN = np.array([(249, 221, 189), (224, 187, 149), (186, 141, 104), (165, 108, 67), (112, 83, 74)])
+TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
+KOREAN_TONES = ("하얀", "연한 갈색", "갈색", "진한 갈색", "검은색")
 
 
 @pytest.mark.parametrize("name", bundled_models())
@@ -53,3 +59,26 @@ def test_the_classifier_reads_from_drawn_clothes_what_their_captions_say() -> No
     read = [classifier.classify(pictures, top_k=1) for pictures in drawn]
     right = sum(found[0].label == label for row, label in zip(read, NAMES.values(), strict=True) for found in row)
     assert right >= 0.9 * 4 * len(NAMES)  # 98.5 % of a thousand, by the card
+
+
+@pytest.mark.parametrize(
+    ("caption", "tones"),
+    [
+        ("woman firefighter {} skin tone", TONES),
+        ("ninja {} skin tone", TONES),
+        ("여자 소방관 {} 피부", KOREAN_TONES),
+    ],
+)
+def test_emoji_have_the_skin_tone_that_their_captions_say(caption: str, tones: tuple[str, ...]) -> None:
+    painter = qkv.load("emoji")
+    assert isinstance(painter, Painter)
+    drawn = [np.asarray(images[0]) for images in painter.draw([caption.format(tone) for tone in tones], n=1)]
+    right = sum(_skin_tone(image) == tone for tone, image in enumerate(drawn))
+    assert right >= 4  # of five; the card says how many of 150 that training never saw
+
+
+def _skin_tone(image: np.ndarray) -> int:
+    """The skin tone that most pixels are near to; half the least distance between two of them is near."""
+    distances = np.linalg.norm(image[:, :, None].astype(float) - SKIN, axis=-1)
+    near = distances.min(-1) < 27
+    return int(np.bincount(distances.argmin(-1)[near], minlength=len(SKIN)).argmax())

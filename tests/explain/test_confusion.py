@@ -25,6 +25,7 @@ def only_matplotlib_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fonts that matplotlib brings along, whatever is installed here."""
     own = [font for font in font_manager.fontManager.ttflist if font.fname.startswith(matplotlib.get_data_path())]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
 
 
 # Korean, Japanese, an emoji with a joiner, right to left, a control character, one that nobody has been assigned.

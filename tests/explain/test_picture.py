@@ -1,16 +1,18 @@
 """Attention as a picture."""
 
+import shutil
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib import font_manager
 from matplotlib.image import imread
 
 from qkv.data import Codec
 from qkv.errors import QkvError
-from qkv.explain import AttentionMap, Panel, Token, draw, draw_translation
+from qkv.explain import AttentionMap, Panel, Token, draw, draw_translation, fonts
 from qkv.explain.fonts import find_fonts, substitute
 from qkv.models.translator import TranslatorModel
 from qkv.pipelines.explanation import record_translation
@@ -77,6 +79,22 @@ def test_what_no_font_has_becomes_a_box(tmp_path: Path):
     names, missing = find_fonts(f"a{unassigned}")
     assert names[0] == "DejaVu Sans" and missing == {unassigned}
     assert substitute(f"a{unassigned}", missing) == "a□"
+
+
+def test_a_font_is_found_that_was_installed_after_matplotlib_listed_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stix = next(font.fname for font in font_manager.fontManager.ttflist if font.fname.endswith("STIXGeneral.ttf"))
+    listed = [font for font in font_manager.fontManager.ttflist if font.name == "DejaVu Sans"]
+    new = shutil.copy(stix, tmp_path)
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", listed)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    fonts.add_new_fonts.cache_clear()
+    # U+233D is in STIX, which comes with matplotlib, and not in DejaVu Sans.
+    assert find_fonts("\u233d") == (["DejaVu Sans"], {"\u233d"})
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [new])
+    fonts.add_new_fonts.cache_clear()
+    assert find_fonts("\u233d") == (["DejaVu Sans", "STIXGeneral"], set())
 
 
 def test_long_sentences_fit(tmp_path: Path):

@@ -1,7 +1,7 @@
 """Fonts for any script: which installed ones are needed beside matplotlib's own, and what none of them can draw."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import matplotlib
@@ -26,8 +26,18 @@ def _characters(path: str) -> frozenset[int]:
         return frozenset()
 
 
+@cache
+def add_new_fonts() -> None:
+    """Add the fonts that were installed after matplotlib listed them, which it does once and keeps on disk."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in set(font_manager.findSystemFonts()) - known:
+        with suppress(OSError, RuntimeError, UnicodeError):  # of no use to matplotlib
+            font_manager.fontManager.addfont(path)
+
+
 def _installed() -> Iterator[tuple[str, str]]:
     """Name and file of each installed upright font, the plain ones first."""
+    add_new_fonts()
     fonts = [f for f in font_manager.fontManager.ttflist if f.style == "normal" and not f.name.startswith(_BOXES)]
     for font in sorted(fonts, key=lambda font: (abs(int(font.weight) - 400), font.name, font.fname)):
         yield font.name, font.fname
@@ -45,6 +55,8 @@ def find_fonts(text: str) -> tuple[list[str], set[str]]:
     names = [_FIRST]
     missing = {ord(character) for character in text}
     missing -= _characters(font_manager.findfont(_FIRST))
+    if not missing:
+        return names, set()
     for name, path in _installed():
         if not missing:
             break
