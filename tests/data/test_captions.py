@@ -136,6 +136,10 @@ def test_flips_mirror_about_half_of_the_pictures(tmp_path: Path) -> None:
     assert all((batch.images[:, 0, 0, 0] == 0).all() for batch in data.validation_batches())
 
 
+def captions_of(plan: CaptionSchedule, pictures: np.ndarray, number: int) -> np.ndarray:
+    return plan.captions(pictures, np.full(len(pictures), number))
+
+
 def schedule(languages: list[list[int]], weights: list[float], seed: int = 1) -> tuple[CaptionSchedule, np.ndarray]:
     """A schedule of pictures with one caption in each of these languages, and the languages of the captions."""
     pictures = np.array([picture for picture, own in enumerate(languages) for _ in own])
@@ -146,7 +150,7 @@ def schedule(languages: list[list[int]], weights: list[float], seed: int = 1) ->
 @pytest.mark.parametrize("n", [1, 7, 30, 31])
 def test_languages_are_shown_equally_often_in_each_epoch_and_by_each_picture(n: int) -> None:
     plan, languages = schedule([[0, 1, 2]] * n, [1.0, 1.0, 1.0])
-    shown = np.array([languages[plan.captions(np.arange(n), epoch)] for epoch in range(6)])
+    shown = np.array([languages[captions_of(plan, np.arange(n), epoch)] for epoch in range(6)])
     for row in shown:
         assert set(np.bincount(row, minlength=3).tolist()) <= {n // 3, -(-n // 3)}
     # Over three epochs, each picture is shown once in each language.
@@ -159,14 +163,18 @@ def test_languages_are_shown_equally_often_in_each_epoch_and_by_each_picture(n: 
 def test_weights_of_languages_and_pictures_that_lack_some() -> None:
     plan, languages = schedule([[0, 1]] * 40 + [[1]] * 5 + [[0, 1, 2]] * 20, [3.0, 1.0, 4.0])
     for number in range(4):
-        shown = languages[plan.captions(np.arange(65), number)]
+        shown = languages[captions_of(plan, np.arange(65), number)]
         assert np.bincount(shown[:40]).tolist() == [30, 10]
         assert (shown[40:45] == 1).all()
         for count, share in zip(np.bincount(shown[45:], minlength=3), (3 / 8, 1 / 8, 4 / 8)):
             assert abs(count - 20 * share) < 1
     # What a picture shows does not depend on which others it is asked with.
     order = np.random.default_rng(1).permutation(65)
-    assert (plan.captions(order, 2) == plan.captions(np.arange(65), 2)[order]).all()
+    assert (captions_of(plan, order, 2) == captions_of(plan, np.arange(65), 2)[order]).all()
+    # Nor on the epochs that others are in.
+    mixed = order % 3
+    each = [captions_of(plan, np.arange(65), number) for number in range(3)]
+    assert plan.captions(order, mixed).tolist() == [each[number][picture] for picture, number in zip(order, mixed)]
 
 
 def test_languages_of_whole_data(tmp_path: Path) -> None:
@@ -180,6 +188,31 @@ def test_languages_of_whole_data(tmp_path: Path) -> None:
     assert data.validation_texts() == [f"{language} {i}" for i in range(40, 44) for language in ("en", "ko")]
     with pytest.raises(QkvError, match=r"languages: no caption is in 'kr'; did you mean 'ko'\?"):
         open_data(tmp_path, source, languages={"kr": 2.0})
+
+
+def test_a_source_is_repeated_in_an_epoch_each_time_in_another_language(tmp_path: Path) -> None:
+    rows = [{"en": f"en {i}", "ko": f"ko {i}", "de": f"de {i}"} for i in range(30)]
+    common, rare = write_table(tmp_path, rows[:20]), {**write_table(tmp_path, rows[20:], "r.csv", 20), "repeat": 3}
+    validation = write_table(tmp_path, [{"en": "en 30"}], "v.csv", 30)
+    data = open_data(tmp_path, common, rare, validation=[validation])
+    assert data.n_train == 30
+    assert data.n_batches(0) == 7  # of 8 pictures, for 20 + 3 x 10
+    shown = [Counter(pairs(data, epoch(data, number))) for number in range(3)]
+    for number in range(3):
+        values = Counter(value for value, _ in shown[number].elements())
+        assert values == {value: 1 if value < 20 else 3 for value in range(30)}
+        # What is repeated as often as there are languages is shown once in each.
+        assert {pair for pair in shown[number] if pair[0] >= 20} == {
+            (value, f"{language} {value}") for value in range(20, 30) for language in ("en", "ko", "de")
+        }
+    # Nothing else changes: the rest is shown once in each language over three epochs.
+    assert sum(shown, Counter()) == Counter(
+        {(v, f"{language} {v}"): 1 if v < 20 else 3 for v in range(30) for language in ("en", "ko", "de")}
+    )
+    with pytest.raises(QkvError, match="validation shows every picture once: repeat is for training"):
+        open_data(tmp_path, common, validation=[{**validation, "repeat": 2}])
+    with pytest.raises(QkvError, match="repeat must be at least 1, not 0"):
+        open_data(tmp_path, {**common, "repeat": 0}, validation=[validation])
 
 
 def held_out(data: CaptionData) -> set[str]:

@@ -15,6 +15,7 @@ from qkv.config import parse
 from qkv.data import picture_table
 from qkv.data.caption_readers import open_source
 from qkv.data.caption_sources import CaptionSource
+from qkv.data.picture_table import choose_rows
 from qkv.data.pictures import Pictures, PictureSource
 from qkv.errors import QkvError
 
@@ -172,6 +173,8 @@ def split_table(folder: Path) -> dict[str, object]:
         ({"year": 1}, [0, 1]),
         ({"year": "2", "split": "test"}, [3]),
         ({"split": "train", "year": [1, 3]}, [0, 4]),
+        ({"split": "t*"}, [0, 2, 3, 4]),
+        ({"split": ["va?", "te[st]t"]}, [1, 3, 5]),
         ({}, list(range(6))),
     ],
 )
@@ -192,6 +195,12 @@ def test_rows_are_chosen_by_the_values_of_columns(kind: str, captioned: bool, wh
         assert [pictures.name(i) for i in range(len(pictures))] == [f"{place['table']}, row {row + 1}" for row in rows]
 
 
+def test_a_value_that_is_there_is_no_pattern() -> None:
+    values = ["a[1]", "a1", "*", "a[1]"]
+    for wanted, rows in (("a[1]", [0, 3]), ("*", [2]), ("a*", [0, 1, 3]), (["a?", "*"], [1, 2])):
+        assert choose_rows(Path("t.csv"), len(values), lambda _: values, {"column": wanted}) == rows
+
+
 @pytest.mark.parametrize("source", [PictureSource, CaptionSource])
 def test_a_choice_that_leaves_nothing_says_what_there_is(source: type, tmp_path: Path) -> None:
     split_table(tmp_path)
@@ -200,6 +209,7 @@ def test_a_choice_that_leaves_nothing_says_what_there_is(source: type, tmp_path:
         ({"split": "vall"}, r"t\.csv: no row has 'vall' as split; did you mean 'val'\?"),
         ({"split": ["val", "x"]}, r"t\.csv: no row has 'x' as split; choose from test, train, val"),
         ({"split": "test", "year": 1}, r"t\.csv: no row has '1' as year; choose from 2"),
+        ({"split": "T*"}, r"t\.csv: no row has 'T\*' as split; choose from test, train, val"),
         ({"split": []}, r"t\.csv: where asks for no value of split"),
     ):
         chosen = parse(source, {"table": str(tmp_path / "t.csv"), "where": where}, "test")

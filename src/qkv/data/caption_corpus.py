@@ -91,6 +91,12 @@ class CaptionCorpus:
         source = int(np.searchsorted(starts, picture, side="right")) - 1
         return source, picture - int(starts[source])
 
+    def repeats(self, pictures: Indices) -> Indices:
+        """How often an epoch shows each of these pictures."""
+        starts = np.cumsum([0, *map(len, self.sources)])
+        of_source = np.array([source.source.repeat for source in self.sources], np.int64)
+        return of_source[np.searchsorted(starts, pictures, side="right") - 1]
+
     def name(self, picture: int) -> str:
         """Its file, or its place in one."""
         source, number = self.place(picture)

@@ -37,9 +37,15 @@ class CaptionSchedule:
         self._place = np.empty(n_pictures, np.int64)  # of a picture among those of its set
         self._place[order] = np.arange(n_pictures) - (np.cumsum(self._sizes) - self._sizes)[self._set[order]]
 
-    def captions(self, pictures: Indices, epoch: int) -> Indices:
-        """The number of the caption that each of these pictures shows."""
-        return np.array([self._caption(*pair, epoch) for pair in zip(pictures.tolist(), self._shown(pictures, epoch))])
+    def captions(self, pictures: Indices, epochs: Indices) -> Indices:
+        """The number of the caption that each of these pictures shows in its epoch."""
+        shown = np.empty(len(pictures), np.int64)
+        for epoch in np.unique(epochs).tolist():
+            of_epoch = epochs == epoch
+            members = pictures[of_epoch]
+            pairs = zip(members.tolist(), self._shown(members, epoch))
+            shown[of_epoch] = [self._caption(picture, language, epoch) for picture, language in pairs]
+        return shown
 
     def _shown(self, pictures: Indices, epoch: int) -> list[int]:
         """The language of each picture: where its random place in its set falls on the scale of summed weights."""

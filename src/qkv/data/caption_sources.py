@@ -37,7 +37,9 @@ class CaptionSource:
         image_column: the table's column of paths or pictures.
         captions: the columns of a table, or the keys of the shards' .json files, that hold captions: one, several, or
             one or several for each language. A cell may hold a list of captions. "caption" if not given.
-        where: column to value, or to several: only rows of a table that have it, or one of them, are taken.
+        where: column to value, or to several: only rows of a table that have it, or one of them, are taken. A text
+            may be a pattern, such as "* skin tone".
+        repeat: how often an epoch of training shows each picture: more than once for what is rare and must be learnt.
         templates: captions with {label} where the class goes; a list, or a list for each language.
         names: what is put in for {label}, by class, such as {"Ankle boot": "an ankle boot"}; by language and class if
             the templates are. The class itself where there is none.
@@ -51,6 +53,7 @@ class CaptionSource:
     image_column: str = "image"
     captions: str | list[str] | dict[str, str | list[str]] | None = None
     where: Where | None = None
+    repeat: int = 1
     templates: list[str] | dict[str, list[str]] | None = None
     names: dict[str, str] | dict[str, dict[str, str]] | None = None
     language: str = UNDETERMINED
@@ -64,6 +67,8 @@ class CaptionSource:
             raise ValueError("captions name columns of a table or keys in shards")
         if self.where is not None and self.table is None:
             raise ValueError("where chooses rows of a table")
+        if self.repeat < 1:
+            raise ValueError(f"repeat must be at least 1, not {self.repeat}")
         if (self.templates is not None or self.names is not None) and self.labelled is None:
             raise ValueError("templates and names belong to labelled pictures")
         for template in (template for templates in self.templates_by_language.values() for template in templates):

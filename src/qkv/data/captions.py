@@ -70,6 +70,8 @@ class CaptionDataConfig:
         for language, weight in self.languages.items():
             if not 0 < weight < float("inf"):
                 raise ValueError(f"languages: the weight of {language} must be positive, not {weight}")
+        if any(source.repeat > 1 for source in self.validation):
+            raise ValueError("validation shows every picture once: repeat is for training")
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class CaptionBatch:
 class CaptionData:
     """Captioned pictures to train and to validate on, as batches; each a pure function of (seed, epoch, index).
 
-    An epoch shows every training picture once, with one of its captions (`CaptionSchedule`). Validation shows every
-    picture once in each of its languages, with its first caption there.
+    An epoch shows every training picture as often as its source says, each time with one of its captions
+    (`CaptionSchedule`). Validation shows every picture once in each of its languages, with its first caption there.
 
     Attributes:
         left_out: one line for each picture that is left out, and for each source with pictures that are not new.
@@ -146,6 +148,8 @@ class CaptionData:
             _weights(config, self._captions.names),
             seed,
         )
+        self._repeats = corpus.repeats(self._train)
+        self._showings = np.repeat(np.arange(len(self._train)), self._repeats)  # the row of each, row by row
         self._codes: dict[tuple[int, bool], Codes] | None = None  # by source, and whether they are of flipped pictures
         self._warned = False
         if cut := self.report.cut:
@@ -209,17 +213,19 @@ class CaptionData:
 
     def n_batches(self, epoch: int) -> int:
         """Number of batches in an epoch."""
-        return -(-self.n_train // self._config.batch_size)
+        return -(-len(self._showings) // self._config.batch_size)
 
     def batch(self, epoch: int, index: int) -> CaptionBatch:
         """A training batch, flips and subword regularisation included."""
-        rows = self._rows(epoch, index)
-        flips = [self._config.flip and derive_seed(self._seed, "flip", epoch, row) % 2 == 1 for row in rows]
-        rows, images, codes = self._pictures(self._train, rows, flips)
-        chosen = self._train_captions[self._schedule.captions(np.array(rows), epoch)]
+        rows, turns = self._turns(epoch, index)
+        pairs = zip(turns.tolist(), rows.tolist())
+        flips = [self._config.flip and derive_seed(self._seed, "flip", *pair) % 2 == 1 for pair in pairs]
+        shown, images, codes = self._pictures(self._train, rows.tolist(), flips)
+        rows = np.array(shown)
+        chosen = self._train_captions[self._schedule.captions(rows, turns)]
         seed = derive_seed(self._seed, "sampling", epoch, index)
         captions = self._tokenized.batch(chosen, self._config.text_length, self._sampling, seed)
-        return CaptionBatch(images, codes, *captions, torch.from_numpy(self._train[list(rows)]))
+        return CaptionBatch(images, codes, *captions, torch.from_numpy(self._train[rows]))
 
     def validation_batches(self) -> Iterator[CaptionBatch]:
         """All validation pictures as they are, the same batches each time."""
@@ -276,15 +282,18 @@ class CaptionData:
 
     def samples(self) -> tuple[list[Image.Image], list[str]]:
         """Some training pictures as the model is shown them, and a caption of each."""
-        rows = np.array(self._rows(0, 0))
-        chosen = self._train_captions[self._schedule.captions(rows, 0)]
+        rows, turns = self._turns(0, 0)
+        chosen = self._train_captions[self._schedule.captions(rows, turns)]
         pixels = [self._pixels(picture, False) for picture in self._train[rows].tolist()]
         return to_images(torch.stack(pixels) / 255), self._tokenized.texts(chosen)
 
-    def _rows(self, epoch: int, index: int) -> Sequence[int]:
-        start = index * self._config.batch_size
-        positions = np.arange(start, min(start + self._config.batch_size, self.n_train))
-        return permute(positions, self.n_train, derive_seed(self._seed, "order", epoch)).tolist()
+    def _turns(self, epoch: int, index: int) -> tuple[Indices, Indices]:
+        """The rows of a training batch, and for the how manieth time each is shown since training began, from 0 on."""
+        start, size = index * self._config.batch_size, len(self._showings)
+        positions = np.arange(start, min(start + self._config.batch_size, size))
+        positions = permute(positions, size, derive_seed(self._seed, "order", epoch))
+        rows = self._showings[positions]
+        return rows, epoch * self._repeats[rows] + positions - np.searchsorted(self._showings, rows)
 
     def _shown(self, pictures: Indices) -> tuple[Indices, Indices]:
         """Those of the pictures that have a caption with a token, and all such captions of them."""

@@ -1,5 +1,6 @@
 """Tables of labelled pictures: CSV with their paths, Parquet with their paths or the pictures themselves."""
 
+import fnmatch
 import hashlib
 import json
 import tempfile
@@ -21,7 +22,7 @@ _BLOCK_ROWS = 256
 _MOST_CHOICES = 20  # named when none of them was chosen
 
 Where = dict[str, str | int | list[str | int]]
-"""Column of a table to the value that its rows have there, or to several of which they have one."""
+"""Column of a table to the value that its rows have there, or to several of which they have one; or to patterns."""
 
 
 class MissingColumn(QkvError):
@@ -163,7 +164,8 @@ def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], 
         path: of the table, for messages.
         n_rows: how many it has.
         values_of: the values of a column.
-        where: column to value, or to several of which a row has one; all are compared as they are written.
+        where: column to value, or to several of which a row has one; all are compared as they are written, or as
+            patterns of `fnmatch`.
 
     Raises:
         QkvError: no row has one of the values, of those that the columns before leave; the message names what there is.
@@ -173,10 +175,14 @@ def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], 
         values = [str(value) for value in values_of(column)]
         asked = {str(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
         there = {values[row] for row in rows}
-        for value in sorted(asked - there):
+        chosen = {
+            value: {value} & there or {known for known in there if fnmatch.fnmatchcase(known, value)} for value in asked
+        }
+        for value in sorted(value for value in asked if not chosen[value]):
             known = nearest(value, there) if len(there) <= _MOST_CHOICES else f"there are {len(there):,} others"
             raise QkvError(f"{path}: no row has {value!r} as {column}; {known}")
         if not asked:
             raise QkvError(f"{path}: where asks for no value of {column}, which leaves no row; name one")
-        rows = [row for row in rows if values[row] in asked]
+        matching = set().union(*chosen.values())
+        rows = [row for row in rows if values[row] in matching]
     return rows
