@@ -29,6 +29,19 @@ def test_linked_files_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_linked_headings_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    anchors = [(match["target"], match["anchor"]) for match in LINK.finditer(text) if match["anchor"]]
+    anchors += [(page.name, anchor) for anchor in re.findall(r"\]\(#([^)]+)\)", text)]
+    for target, anchor in anchors:
+        if target.endswith(".md"):
+            linked = (page.parent / target).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", linked, flags=re.S), re.M)
+            words = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
+            assert anchor in {re.sub(r"[\s-]+", "-", heading) for heading in words}, f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_source_lines_are_right(page: Path, code_links: ModuleType) -> None:
     _, wrong, missing = code_links.corrected(page)
     assert not missing, "\n".join(missing)
