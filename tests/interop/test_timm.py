@@ -79,7 +79,7 @@ def test_logits(tmp_path: Path, reference: str, arguments: dict) -> None:
     for sides in ((SIDE, SIDE), (SIDE // 2, SIDE + 24), (8, 8)):
         images = torch.randn(3, 3, *sides)
         theirs = timm_logits(weights, images)
-        assert theirs.std(dim=0).min() > 0.05
+        assert theirs.std(dim=0).mean() > 0.05
         torch.testing.assert_close(model(images), theirs, atol=1e-5, rtol=0)
 
 
