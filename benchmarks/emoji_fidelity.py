@@ -10,12 +10,16 @@ base: that of the nearest picture of the table (root mean square over the pixels
     own row is among them, and the second figure leaves all `val` rows out, so that only seen pictures can be nearest.
 
 The same is done to the real pictures, and to what the discrete VAE makes of them: no drawing can be judged better.
+
+And does it draw what it saw where no other is like it: the base again, for as many emoji whose base no other has.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,32 +90,30 @@ def main() -> None:
     painter = qkv.load(options.model)
     if not isinstance(painter, Painter):
         parser.error(f"{options.model} does not draw")
-    size = painter.preprocessing.size
-    emoji = read(options.data, size)
+    emoji = read(options.data, painter.preprocessing.size)
     judge, unseen = Judge(emoji), [one for one in emoji if one.unseen]
-    shares = {
-        "real pictures": judge(unseen, [one.image for one in unseen]),
-        "their codes": judge(unseen, painter.image_codes.reconstruct([one.image for one in unseen])),
-    }
+    alone = spread(without_kin(emoji), len(unseen))
     how = {name: getattr(options, name) for name in ("seed", "temperature", "top_k", "top_p", "guidance")}
+
+    def judged(pictures: Callable[[Sequence[Emoji]], Sequence[Image.Image]]) -> dict[str, float]:
+        return {**asdict(judge(unseen, pictures(unseen))), "base_alone": judge(alone, pictures(alone)).base}
+
+    shares = {
+        "real pictures": judged(images_of),
+        "their codes": judged(lambda group: painter.image_codes.reconstruct(images_of(group))),
+    }
     with Progress(console=Console(stderr=True)) as bar:
         for language in options.languages:
-            task = bar.add_task(language, total=None)
-            drawn = painter.draw(
-                [one.captions[language] for one in unseen],
-                **how,
-                progress=lambda done, total, task=task: bar.update(task, completed=done, total=total),
-            )
-            shares[f"drawn, {language}"] = judge(unseen, [images[0] for images in drawn])
-    table = Table("pictures", "skin tone", "base", "base, nearest seen picture", "tone and base")
+            shares[f"drawn, {language}"] = judged(partial(draw, painter, language, how, bar))
+    table = Table("pictures", "skin tone", "base", "base, nearest seen", "tone and base", "base of one without kin")
     for name, share in shares.items():
-        table.add_row(name, *(f"{value:.1%}" for value in asdict(share).values()))
+        table.add_row(name, *(f"{value:.1%}" for value in share.values()))
     Console().print(table)
     result = {
         "model": options.model,
         "captions": len(unseen),
         **how,
-        "shares": {name: asdict(share) for name, share in shares.items()},
+        "shares": shares,
         "versions": versions(PACKAGES),
         "machine": machine(),
     }
@@ -123,6 +125,32 @@ def main() -> None:
 def read(path: Path, size: int) -> list[Emoji]:
     """All emoji of the table, scaled to `size` pixels a side."""
     return [_emoji(row, size) for row in parquet.read_table(path).to_pylist()]
+
+
+def images_of(emoji: Sequence[Emoji]) -> list[Image.Image]:
+    """The real pictures."""
+    return [one.image for one in emoji]
+
+
+def draw(
+    painter: Painter, language: str, how: dict[str, Any], bar: Progress, emoji: Sequence[Emoji]
+) -> list[Image.Image]:
+    """A picture after each caption."""
+    task = bar.add_task(language, total=None)
+    captions = [one.captions[language] for one in emoji]
+    drawn = painter.draw(captions, **how, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    return [images[0] for images in drawn]
+
+
+def without_kin(emoji: Sequence[Emoji]) -> list[Emoji]:
+    """Those of training whose base no other has."""
+    count = Counter(one.base for one in emoji)
+    return [one for one in emoji if count[one.base] == 1 and not one.unseen]
+
+
+def spread(emoji: Sequence[Emoji], count: int) -> list[Emoji]:
+    """So many of them, evenly chosen."""
+    return [emoji[number * len(emoji) // count] for number in range(count)]
 
 
 def _emoji(row: dict[str, Any], size: int) -> Emoji:
