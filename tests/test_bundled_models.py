@@ -65,7 +65,7 @@ def test_the_classifier_reads_from_drawn_clothes_what_their_captions_say() -> No
     ("caption", "tones"),
     [
         ("woman firefighter {} skin tone", TONES),
-        ("ninja {} skin tone", TONES),
+        ("person kneeling {} skin tone", TONES),
         ("여자 소방관 {} 피부", KOREAN_TONES),
     ],
 )
@@ -78,7 +78,10 @@ def test_emoji_have_the_skin_tone_that_their_captions_say(caption: str, tones: t
 
 
 def _skin_tone(image: np.ndarray) -> int:
-    """The skin tone that most pixels are near to; half the least distance between two of them is near."""
+    """The skin tone that most pixels are near to; half the least distance between two of them is near.
+
+    Black clothes, such as a ninja's, are near to the dark one: whoever wears them cannot be judged so.
+    """
     distances = np.linalg.norm(image[:, :, None].astype(float) - SKIN, axis=-1)
     near = distances.min(-1) < 27
     return int(np.bincount(distances.argmin(-1)[near], minlength=len(SKIN)).argmax())
