@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from qkv.data.preprocessing import Preprocessing
+from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.models.vit import ViT, ViTConfig
-from qkv.pipelines.classifier import Classifier
+from qkv.systems.classifier.pipeline import Classifier
 
 SIZE, CLASSES = 224, 1000
 PACKAGES = ("qkv", "torch", "timm", "transformers", "onnxruntime", "openvino")

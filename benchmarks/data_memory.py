@@ -108,7 +108,11 @@ def work(stage: str, folder: Path) -> int:
     """One stage; the number of batches it made."""
     import datasets  # noqa: F401  (every stage has it loaded)
 
-    from qkv.data import Codec, CorpusConfig, DataConfig, ParallelData, ParallelText, TokenizerConfig
+    from qkv.data.parallel.config import CorpusConfig, DataConfig
+    from qkv.data.parallel.data import ParallelData
+    from qkv.data.parallel.text import ParallelText
+    from qkv.data.parallel.vocabulary import Codec
+    from qkv.data.text.tokenizer import TokenizerConfig
 
     if stage == "import":
         return 0

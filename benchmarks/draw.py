@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qkv.generation import Sampling
-from qkv.generation.drawing import draw_codes
 from qkv.models.dalle import Dalle, DalleConfig
+from qkv.systems.painter.drawing import draw_codes
 
 WIDTH, LAYERS, HEADS = 512, 12, 8
 TEXT, GRID, CODES, WORDS = 64, 16, 8192, 8192

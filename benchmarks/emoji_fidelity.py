@@ -35,8 +35,8 @@ from rich.table import Table
 from torch import Tensor
 
 import qkv
-from qkv.data.picture import open_picture
-from qkv.pipelines.painter import Painter
+from qkv.data.pictures.decode import open_picture
+from qkv.systems.painter.pipeline import Painter
 
 MODIFIERS = {f"{0x1F3FB + tone:x}": tone for tone in range(5)}
 # The colour that covers most of the emoji of each tone, from light to dark.

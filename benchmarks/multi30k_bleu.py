@@ -22,7 +22,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 import qkv
-from qkv.pipelines.evaluation import bleu, measure
+from qkv.metrics.translation import bleu, measure
 
 DIRECTIONS = ["en-de", "de-en", "en-fr", "fr-en", "en-cs", "cs-en"]
 PACKAGES = ("qkv", "torch", "sentencepiece", "sacrebleu", "sacremoses")

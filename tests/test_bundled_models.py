@@ -7,9 +7,9 @@ import pytest
 
 import qkv
 from qkv.model_directory import CARD, CONFIG, bundled_models
-from qkv.pipelines.classifier import Classifier
-from qkv.pipelines.painter import Painter
-from qkv.pipelines.translator import Translator
+from qkv.systems.classifier.pipeline import Classifier
+from qkv.systems.painter.pipeline import Painter
+from qkv.systems.translator.pipeline import Translator
 
 MEGABYTES = {"emoji": 20, "fashion-mnist": 3, "fashion-draw": 6, "multi30k": 20}
 CLOTHES = Path(__file__).parent / "docs" / "fixtures" / "clothes"

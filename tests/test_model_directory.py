@@ -5,14 +5,8 @@ import torch
 
 from qkv import model_directory
 from qkv.errors import QkvError
-from qkv.model_directory import (
-    average_models,
-    find_model,
-    local_model,
-    read_config,
-    read_weights,
-    save_model,
-)
+from qkv.model_directory import find_model, local_model, read_config, read_weights, save_model
+from qkv.runs.averaging import average_models
 
 
 @pytest.fixture

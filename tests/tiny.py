@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from qkv.data.codec import Codec
-from qkv.data.tokenizer import END, Tokenizer, TokenizerConfig
+from qkv.data.parallel.vocabulary import Codec
+from qkv.data.text.tokenizer import END, Tokenizer, TokenizerConfig
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.weights import get_weights

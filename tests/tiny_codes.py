@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from qkv.data.preprocessing import Preprocessing
+from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.model_directory import save_model
 from qkv.models.dvae import DVAE
 from qkv.models.weights import get_weights

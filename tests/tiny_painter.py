@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qkv.data.preprocessing import Preprocessing
-from qkv.data.tokenizer import Tokenizer, TokenizerConfig
+from qkv.data.pictures.preprocessing import Preprocessing
+from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.model_directory import save_model
 from qkv.models.dalle import Dalle, DalleConfig
 from qkv.models.dvae import DVAE, DVAEConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qkv.data.preprocessing import Preprocessing
+from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.model_directory import save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qkv.pipelines import load
+    from qkv.systems.loading import load
 
 __all__ = ["__version__", "load"]
 
@@ -21,7 +21,7 @@ __version__: str
 def __getattr__(name: str) -> Any:
     # PyTorch is slow to import; `import qkv` and `qkv --help` do without it.
     if name == "load":
-        return import_module("qkv.pipelines").load
+        return import_module("qkv.systems.loading").load
     if name == "__version__":
         return version("qkv")
     raise AttributeError(f"module 'qkv' has no attribute {name!r}")

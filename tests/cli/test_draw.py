@@ -8,7 +8,7 @@ from PIL import Image
 
 import qkv
 from qkv import model_directory
-from qkv.explain.gallery import draw_gallery, draw_samples
+from qkv.figures.gallery import draw_gallery, draw_samples
 from tiny_painter import CAPTIONS, tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit

@@ -11,8 +11,8 @@ import pytest
 import qkv
 from hostile import hostile_lines
 from qkv import model_directory
-from qkv.cli import lines as line_reader
-from qkv.cli.translate import DEFAULT_MODEL, model_and_texts
+from qkv.systems.translator import lines as line_reader
+from qkv.systems.translator.verbs import DEFAULT_MODEL, model_and_texts
 from tiny import lines
 
 
@@ -122,7 +122,7 @@ def test_other_work_is_not_resumed(qkv_command, model_folder, tmp_path, monkeypa
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("one\ntwo\n")
     monkeypatch.setattr(line_reader, "_BLOCK_LINES", 1)
-    real, calls = qkv.pipelines.Translator.translate, []
+    real, calls = qkv.systems.translator.pipeline.Translator.translate, []
 
     def interrupted(self, texts, *args, **kwargs):
         calls.append(texts)
@@ -130,7 +130,7 @@ def test_other_work_is_not_resumed(qkv_command, model_folder, tmp_path, monkeypa
             raise KeyboardInterrupt
         return real(self, texts, *args, **kwargs)
 
-    monkeypatch.setattr(qkv.pipelines.Translator, "translate", interrupted)
+    monkeypatch.setattr(qkv.systems.translator.pipeline.Translator, "translate", interrupted)
     command = ("translate", model_folder, "--input", source, "--output", output)
     stopped = qkv_command(*command, "--to", "de")
     assert (stopped.status, stopped.err) == (130, "interrupted; the same command goes on behind line 1\n")

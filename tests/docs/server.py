@@ -65,8 +65,8 @@ def serve(path: str) -> None:
 
     import qkv.cli.main
     import qkv.explain
-    import qkv.pipelines.evaluation
-    import qkv.train.run  # noqa: F401
+    import qkv.metrics.translation
+    import qkv.runs.run  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     with socket.socket(socket.AF_UNIX) as server:

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from qkv.config import parse
-from qkv.data.caption_sources import CaptionSource
-from qkv.data.captions import CaptionDataConfig
-from qkv.data.config import CorpusConfig, DataConfig
-from qkv.train.recipe import Recipe
+from qkv.data.captions.data import CaptionDataConfig
+from qkv.data.captions.sources import CaptionSource
+from qkv.data.parallel.config import CorpusConfig, DataConfig
+from qkv.systems.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from qkv.data import Codec, Tokenizer, TokenizerConfig
+from qkv.data.parallel.vocabulary import Codec
+from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 
 LINES = ["Two dogs play in the snow.", "Zwei Hunde spielen im Schnee.", "A man doesn't ride.", "Ein Mann fährt."] * 5

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from qkv.data import BEGIN, Codec
+from qkv.data.parallel.vocabulary import Codec
+from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
 from qkv.explain import AttentionRecord, Token, informative_head, record_attention
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.nn import MultiHeadAttention
-from qkv.pipelines.explanation import record_translation
+from qkv.systems.translator.explain import record_translation
 
 TEXT, TRANSLATION = "Two dogs doesn't ride.", "Zwei Hunde fährt 雪."
 

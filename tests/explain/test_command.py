@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from qkv.cli.explain import explain
-from qkv.data import Codec
+from qkv.data.parallel.vocabulary import Codec
 from qkv.errors import QkvError
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorModel

@@ -10,7 +10,7 @@ from torch import nn
 
 from qkv.errors import QkvError
 from qkv.explain import attention_rollout, draw_patches, record_patches
-from qkv.explain.confusion import draw_confusion
+from qkv.figures.confusion import draw_confusion
 from qkv.models.vit import ViT, ViTConfig
 
 SIZES = {"image_size": 16, "patch_size": 4, "d_model": 16, "n_heads": 2, "n_layers": 3, "d_ff": 24}

@@ -10,12 +10,13 @@ import torch
 from matplotlib import font_manager
 from matplotlib.image import imread
 
-from qkv.data import Codec
+from qkv.data.parallel.vocabulary import Codec
 from qkv.errors import QkvError
-from qkv.explain import AttentionMap, Panel, Token, draw, draw_translation, fonts
-from qkv.explain.fonts import find_fonts, substitute
+from qkv.explain import AttentionMap, Panel, Token, draw, draw_translation
+from qkv.figures import fonts
+from qkv.figures.fonts import find_fonts, substitute
 from qkv.models.translator import TranslatorModel
-from qkv.pipelines.explanation import record_translation
+from qkv.systems.translator.explain import record_translation
 
 
 def table(rows: int, columns: int, word: str = "word") -> AttentionMap:

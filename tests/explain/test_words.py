@@ -2,7 +2,7 @@
 
 import pytest
 
-from qkv.data import Codec
+from qkv.data.parallel.vocabulary import Codec
 from qkv.explain.words import Token, group_words, merge
 
 

@@ -17,7 +17,7 @@ import onnxruntime
 import pytest
 import torch
 
-from qkv.data.preprocessing import Preprocessing
+from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.errors import QkvError
 from qkv.interop import export_classifier
 from qkv.interop.exporting import METADATA

@@ -14,7 +14,8 @@ def average(
     ] = None,
 ) -> None:
     """Average the weights of models that were trained on from the same one: often better than each of them."""
-    from qkv.model_directory import average_models, find_model
+    from qkv.model_directory import find_model
+    from qkv.runs.averaging import average_models
 
     average_models([find_model(model) for model in models], out, share)
     print(f"saved: {out}")

@@ -1,12 +1,12 @@
 """`qkv explain`: what a model attends to while it translates a sentence, or on a picture that it classifies."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qkv.errors import QkvError
+from qkv.terminal.output_file import _write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,8 +42,8 @@ def explain(
     json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All weights as data.")] = None,
 ) -> None:
     """Draw where a model looked: while it translated a sentence, or on a picture that it classified."""
-    from qkv.cli.system import check_system, refuse_options, system_of
-    from qkv.cli.target import check_target
+    from qkv.cli.naming import check_system, refuse_options, system_of
+    from qkv.terminal.output_file import check_target
 
     if (system := system_of(model)) == "vit":
         given = {"--to": to, "--from": from_, "--head": head, "--pieces": pieces or None}
@@ -62,7 +62,7 @@ def explain(
 
 def _explain_picture(model: str, picture: Path, out: Path, layer: int | None, json_: Path | None) -> None:
     import qkv
-    from qkv.pipelines.explanation import explain_picture
+    from qkv.systems.classifier.explain import explain_picture
 
     predictions, attention = explain_picture(qkv.load(model), picture, out, layer)
     for found in predictions:
@@ -88,9 +88,9 @@ def _explain_sentence(
     from rich.console import Console
 
     import qkv
-    from qkv.data.tokenizer import without_surrogates
+    from qkv.data.text.tokenizer import without_surrogates
     from qkv.explain import draw_translation
-    from qkv.pipelines.explanation import explain_translation
+    from qkv.systems.translator.explain import explain_translation
 
     sentence = without_surrogates(sentence)
     translation, record = explain_translation(qkv.load(model), sentence, to, from_)
@@ -146,13 +146,6 @@ def _cells(*texts: str) -> "list[Text]":
     """Text that is neither taken for markup nor moves the cursor."""
     from rich.text import Text
 
-    from qkv.explain import printable
+    from qkv.figures.fonts import printable
 
     return [Text(printable(text)) for text in texts]
-
-
-def _write_json(path: Path, data: dict[str, object]) -> None:
-    from qkv.files import atomic_file
-
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ def export(
 ) -> None:
     """Export a classifier as one file, with its labels and preprocessing, and check that its logits are ours."""
     import qkv
-    from qkv.cli.system import check_system
+    from qkv.cli.naming import check_system
     from qkv.interop import export_classifier
 
     check_system(model, "vit", "be exported", "only classifiers can")

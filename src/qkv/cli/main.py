@@ -6,16 +6,16 @@ import sys
 import typer
 
 from qkv.cli.average import average
-from qkv.cli.classify import classify
-from qkv.cli.draw import draw
-from qkv.cli.evaluate import evaluate
+from qkv.cli.eval import evaluate
 from qkv.cli.explain import explain
 from qkv.cli.export import export
-from qkv.cli.import_model import import_model
+from qkv.cli.import_ import import_model
 from qkv.cli.models import models
 from qkv.cli.train import train
-from qkv.cli.translate import translate
 from qkv.errors import QkvError
+from qkv.systems.classifier.verbs import classify
+from qkv.systems.painter.verbs import draw
+from qkv.systems.translator.verbs import translate
 
 VERBS = {
     "translate": translate,

@@ -15,9 +15,9 @@ from qkv.errors import QkvError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qkv.data.caption_sources import CaptionSource
-    from qkv.data.pictures import PictureSource
-    from qkv.tasks.suggestion import Suggestion
+    from qkv.data.captions.sources import CaptionSource
+    from qkv.data.pictures.sources import PictureSource
+    from qkv.systems.suggestion import Suggestion
 
 Source = TypeVar("Source", "PictureSource", "CaptionSource")
 Found = TypeVar("Found")
@@ -34,10 +34,10 @@ def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, consol
     """
     import torch
 
-    from qkv.data.parallel import measure
+    from qkv.data.parallel.data import measure
     from qkv.model_directory import read_config
-    from qkv.tasks.suggestion import suggest
-    from qkv.train.run import find_initial
+    from qkv.runs.run import find_initial
+    from qkv.systems.translator.suggest import suggest
 
     if not data:
         raise QkvError("nothing to train on: give a recipe, a run, or --data FILE --from LANGUAGE --to LANGUAGE")
@@ -71,10 +71,10 @@ def recipe_for_pictures(
     Raises:
         QkvError: the pictures cannot be found, or none can be read.
     """
-    from qkv.data.image_data import Measure, measure
-    from qkv.data.pictures import PictureSource
-    from qkv.tasks.painting_suggestion import suggest_codes
-    from qkv.tasks.picture_suggestion import suggest_classifier
+    from qkv.data.pictures.measure import Measure, measure
+    from qkv.data.pictures.sources import PictureSource
+    from qkv.systems.classifier.suggest import suggest_classifier
+    from qkv.systems.codes.suggest import suggest_codes
 
     sources = _sources(PictureSource, data, assignments)
     how = _hardware_and_initial(system, initial)
@@ -99,11 +99,11 @@ def recipe_for_painter(
     Raises:
         QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
     """
-    from qkv.cli.system import check_system
-    from qkv.data.caption_readers import measure_captions
-    from qkv.data.caption_sources import CaptionSource
+    from qkv.cli.naming import check_system
+    from qkv.data.captions.readers import measure_captions
+    from qkv.data.captions.sources import CaptionSource
     from qkv.model_directory import find_model, read_config
-    from qkv.tasks.painting_suggestion import suggest_painter
+    from qkv.systems.painter.suggest import suggest_painter
 
     sources, first = _sources(CaptionSource, data, assignments), f"qkv train {data} --system dvae --out CODES"
     if not codes:
@@ -128,10 +128,10 @@ def recipe_for_scorer(data: Path, initial: str, assignments: list[str], console:
     Raises:
         QkvError: the pictures or their captions cannot be found, or none can be read.
     """
-    from qkv.data.caption_readers import measure_captioned_pictures
-    from qkv.data.caption_sources import CaptionSource
-    from qkv.data.image_data import Measure
-    from qkv.tasks.scorer_suggestion import suggest_scorer
+    from qkv.data.captions.readers import measure_captioned_pictures
+    from qkv.data.captions.sources import CaptionSource
+    from qkv.data.pictures.measure import Measure
+    from qkv.systems.scorer.suggest import suggest_scorer
 
     sources = _sources(CaptionSource, data, assignments)
     how = _hardware_and_initial("clip", initial)
@@ -146,7 +146,7 @@ def _hardware_and_initial(system: str, initial: str) -> dict[str, Any]:
     import torch
 
     from qkv.model_directory import read_config
-    from qkv.train.run import find_initial
+    from qkv.runs.run import find_initial
 
     model = read_config(find_initial(initial, system)) if initial else None
     return {"on_accelerator": torch.accelerator.is_available(), "initial": model}
@@ -164,7 +164,7 @@ def _sources(kind: type[Source], data: Path, assignments: list[str]) -> list[Sou
 
 def _measured(source: "PictureSource | CaptionSource", measure: Callable[[], Found]) -> Found:
     """What measuring a source finds; where it lacks a column that nobody named, the error says how to name it."""
-    from qkv.data.picture_table import MissingColumn
+    from qkv.data.table import MissingColumn
 
     try:
         return measure()

@@ -13,8 +13,8 @@ from qkv.errors import QkvError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qkv.systems.recipe import Recipe
     from qkv.train.distributed import World
-    from qkv.train.recipe import Recipe
 
 _PICTURES = {
     "vit": "folder of class folders, table or IDX file",
@@ -90,8 +90,8 @@ class _Request:
 def _train(world: "World", request: _Request) -> None:
     from rich.console import Console
 
-    from qkv.train.recipe import RECIPE, Recipe
-    from qkv.train.run import open_run
+    from qkv.runs.run import open_run
+    from qkv.systems.recipe import RECIPE, Recipe
 
     console = Console(stderr=True, quiet=not world.leads)
     path = Path(request.what)
@@ -118,7 +118,7 @@ def _train(world: "World", request: _Request) -> None:
 def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
     """The recipe of a new run, given or suggested, and a name for the run."""
     from qkv.cli.suggestion import recipe_for_pairs
-    from qkv.train.recipe import Recipe
+    from qkv.systems.recipe import Recipe
 
     languages = not request.what and request.system in ("", "translator")
     if request.from_ and request.initial and not languages:
@@ -152,7 +152,7 @@ def _recipe_of_pictures(
 ) -> "tuple[Recipe, str]":
     """The suggested recipe of a run on pictures, and a name for the run; says what comes after it."""
     from qkv.cli.suggestion import recipe_for_painter, recipe_for_pictures, recipe_for_scorer
-    from qkv.train.recipe import Recipe
+    from qkv.systems.recipe import Recipe
 
     system, found = request.system, [*([Path(request.what)] if request.what else []), *request.data]
     if len(found) != 1 or request.to:

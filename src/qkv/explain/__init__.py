@@ -10,7 +10,8 @@ from qkv.explain.attention import (
 from qkv.explain.overlay import draw_patches
 from qkv.explain.patches import PatchAttention, attention_rollout, record_patches
 from qkv.explain.picture import Drawing, Panel, draw, draw_translation
-from qkv.explain.words import Token, group_words, printable
+from qkv.explain.words import Token, group_words
+from qkv.figures.fonts import printable
 
 __all__ = [
     "AttentionMap",

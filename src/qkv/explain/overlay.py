@@ -11,9 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from qkv.errors import QkvError
-from qkv.explain.fonts import drawing, substitute
 from qkv.explain.patches import PatchAttention
-from qkv.explain.words import printable
+from qkv.figures.fonts import drawing, printable, substitute
 from qkv.files import atomic_file
 
 _PANEL = 2.2  # inches

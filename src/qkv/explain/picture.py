@@ -13,8 +13,8 @@ from matplotlib.transforms import Bbox
 
 from qkv.errors import QkvError
 from qkv.explain.attention import AttentionMap, AttentionRecord, informative_head
-from qkv.explain.fonts import drawing, substitute
-from qkv.explain.words import Token, printable
+from qkv.explain.words import Token
+from qkv.figures.fonts import drawing, printable, substitute
 from qkv.files import atomic_file
 
 # One hue from light to dark: the order survives every kind of colour blindness, and a black-and-white printer.

@@ -63,11 +63,6 @@ def merge(pieces: Sequence[Token], group: range) -> Token:
     return Token(_spelling(pieces[group.start : group.stop]).replace(_SPACE, " ").strip() or _SPACE)
 
 
-def printable(text: str) -> str:
-    """The text with U+FFFD for control characters, line ends and all else that has no glyph."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
-
-
 def _units(pieces: Sequence[Token]) -> Iterator[_Unit]:
     start = 0
     while start < len(pieces):

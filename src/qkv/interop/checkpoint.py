@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from qkv.config import parse
-from qkv.data.preprocessing import Preprocessing
+from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.errors import QkvError
 from qkv.interop.names import zero_biases
 from qkv.interop.parity import Reference

@@ -9,8 +9,8 @@ from typing import Any, Self
 from torch.utils.data import DataLoader, Dataset
 
 from qkv.errors import QkvError
-from qkv.tasks.task import Task
 from qkv.train.distributed import World
+from qkv.train.task import Task
 
 Place = tuple[int, int]
 """Epoch and index: which batch, for `Task.batch`."""

@@ -14,7 +14,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
-from qkv.tasks.task import StepAware, Task
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
@@ -22,6 +21,7 @@ from qkv.train.distributed import World
 from qkv.train.host import Interruption, all_cores, choose_device, interruptible, keep_freed_memory
 from qkv.train.log import RunLog, draw_learning_curve
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
+from qkv.train.task import StepAware, Task
 
 _INTERRUPTED = "interrupted"
 

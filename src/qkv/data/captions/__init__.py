@@ -1,0 +1,1 @@
+"""Pictures with captions: where they are, their texts and codes, and batches of them."""

@@ -1,0 +1,347 @@
+"""Pictures with captions, ready for training: checked, tokenized, some of them held out, cut into batches."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from torch import Tensor
+
+from qkv.config import nearest
+from qkv.data.captions.code_cache import Codes, PictureEncoder, cached_codes
+from qkv.data.captions.corpus import CaptionCorpus
+from qkv.data.captions.report import CaptionReport, report
+from qkv.data.captions.schedule import CaptionSchedule
+from qkv.data.captions.sources import UNDETERMINED, CaptionSource
+from qkv.data.captions.store import Captions, TokenizedCaptions
+from qkv.data.captions.vocabulary import learn_tokenizer
+from qkv.data.pictures.preprocessing import Preprocessing, to_images, to_pixels
+from qkv.data.randomness import derive_seed, permute
+from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
+from qkv.errors import QkvError
+
+_log = logging.getLogger(__name__)
+_READERS = 4  # threads; decoding releases Python's lock
+_SUBSTITUTES = 100
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionDataConfig:
+    """What a model of pictures and captions is trained and validated on.
+
+    Attributes:
+        train: sources of training pictures.
+        validation: sources of validation pictures; if there are none, some are held out of training.
+        holdout: share held out if there is no validation, chosen by a hash of each picture's name.
+        batch_size: pictures in a batch.
+        text_length: tokens of a caption that are read; what is longer is cut, and counted in the report.
+        languages: how often each is shown, as weights; 1 for each that is not named.
+        flip: mirror every other training picture. Not for captions that tell left from right.
+    """
+
+    train: list[CaptionSource]
+    validation: list[CaptionSource] = field(default_factory=list)
+    holdout: float = 0.05
+    batch_size: int = 64
+    text_length: int = 64
+    languages: dict[str, float] = field(default_factory=dict)
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise ValueError("train names no source")
+        if not 0 < self.holdout < 1:
+            raise ValueError(f"holdout must be above 0 and below 1, not {self.holdout}")
+        for name in ("batch_size", "text_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for language, weight in self.languages.items():
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"languages: the weight of {language} must be positive, not {weight}")
+        if any(source.repeat > 1 for source in self.validation):
+            raise ValueError("validation shows every picture once: repeat is for training")
+
+
+@dataclass(frozen=True)
+class CaptionBatch:
+    """Pictures, as pixels or as codes, each with one caption.
+
+    Attributes:
+        images: the pictures as an encoder reads them; None if they are codes.
+        codes: the codes of each picture, row by row; None if they are images.
+        captions: tokens of the captions without BEGIN and END, padded on the right with PAD to `text_length`.
+        lengths: tokens of each caption.
+        pictures: a number for each picture, the same wherever it is shown.
+    """
+
+    images: Float[Tensor, "B C H W"] | None
+    codes: Int[Tensor, "B N"] | None
+    captions: Int[Tensor, "B T"]
+    lengths: Int[Tensor, "B"]
+    pictures: Int[Tensor, "B"]
+
+    def to(self, device: torch.device) -> "CaptionBatch":
+        """The batch on a device."""
+        images, codes = (None if x is None else x.to(device) for x in (self.images, self.codes))
+        captions, lengths, pictures = (x.to(device) for x in (self.captions, self.lengths, self.pictures))
+        return CaptionBatch(images, codes, captions, lengths, pictures)
+
+
+class CaptionData:
+    """Captioned pictures to train and to validate on, as batches; each a pure function of (seed, epoch, index).
+
+    An epoch shows every training picture as often as its source says, each time with one of its captions
+    (`CaptionSchedule`). Validation shows every picture once in each of its languages, with its first caption there.
+
+    Attributes:
+        left_out: one line for each picture that is left out, and for each source with pictures that are not new.
+    """
+
+    def __init__(
+        self,
+        config: CaptionDataConfig,
+        preprocessing: Preprocessing,
+        corpus: CaptionCorpus,
+        captions: TokenizedCaptions,
+        sampling: float,
+        seed: int,
+    ) -> None:
+        """Choose what is shown; `open` does what comes before.
+
+        Args:
+            config: how to cut it into batches.
+            preprocessing: size and scale of the pictures.
+            corpus: the pictures.
+            captions: of all pictures of the corpus.
+            sampling: subword regularisation of training captions; 0 is none.
+            seed: of order, captions, flips and sampling.
+
+        Raises:
+            QkvError: no training picture has a caption, or `languages` names one that no caption has.
+        """
+        self._config, self._preprocessing, self._corpus = config, preprocessing, corpus
+        self._tokenized, self._captions, self._sampling, self._seed = captions, captions.captions, sampling, seed
+        self._train, self._train_captions = self._shown(corpus.train)
+        self._validation, validation_captions = self._shown(corpus.validation)
+        found, shown = (corpus.train, corpus.validation), (self._train, self._validation)
+        lost = np.setdiff1d(np.concatenate(found), np.concatenate(shown)).tolist()
+        self.left_out = (*corpus.left_out, *(f"{corpus.name(picture)} has no caption with a token" for picture in lost))
+        if not len(self._train) or not len(self._validation):
+            raise QkvError(f"{config.train[0].path}: no caption has a token: check what is taken for captions")
+        pairs = np.stack([self._captions.pictures, self._captions.languages], axis=1)[validation_captions]
+        self._validation_captions = validation_captions[np.unique(pairs, axis=0, return_index=True)[1]]
+        self._schedule = CaptionSchedule(
+            np.searchsorted(self._train, self._captions.pictures[self._train_captions]),
+            self._captions.languages[self._train_captions],
+            _weights(config, self._captions.names),
+            seed,
+        )
+        self._repeats = corpus.repeats(self._train)
+        self._showings = np.repeat(np.arange(len(self._train)), self._repeats)  # the row of each, row by row
+        self._codes: dict[tuple[int, bool], Codes] | None = None  # by source, and whether they are of flipped pictures
+        self._warned = False
+        if cut := self.report.cut:
+            _log.warning(
+                "%d of %d captions (%.1f %%) have more than text_length (%d) tokens and are cut, as that of %s: %s",
+                cut, self.report.captions, 100 * cut / self.report.captions, config.text_length, *self.report.longest,
+            )  # fmt: skip
+
+    @classmethod
+    def open(
+        cls,
+        config: CaptionDataConfig,
+        tokenizer: TokenizerConfig,
+        preprocessing: Preprocessing,
+        cache: Path,
+        seed: int,
+        console: Console,
+        trained: Tokenizer | None = None,
+    ) -> "CaptionData":
+        """Find the pictures, learn a vocabulary from their captions and tokenize these, as far as `cache` lacks it.
+
+        Args:
+            config: where the pictures are and how to mix their captions.
+            tokenizer: how to learn the vocabulary, and how to sample from it.
+            preprocessing: size and scale of the pictures.
+            cache: a folder for everything that is derived from the files.
+            seed: of held-out pictures, order, captions, flips and sampling.
+            console: where progress is shown.
+            trained: a tokenizer to use instead of learning a vocabulary.
+
+        Raises:
+            QkvError: the data cannot be used; the message says where and why.
+        """
+        if tokenizer.separate:
+            raise QkvError("tokenizer.separate is for translators: captions have one vocabulary; set it to false")
+        corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, console)
+        captions = Captions.open(zip(corpus.sources, corpus.used, strict=True), cache, console)
+        if trained is None:
+            trained = learn_tokenizer(tokenizer, config.train, captions, corpus.train, cache)
+        return cls(config, preprocessing, corpus, captions.tokenized(trained, cache, console), tokenizer.sampling, seed)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of the captions."""
+        return self._tokenized.tokenizer
+
+    @property
+    def languages(self) -> list[str]:
+        """Of the captions, as far as their sources name them."""
+        return [name for name in self._captions.names if name != UNDETERMINED]
+
+    @property
+    def n_train(self) -> int:
+        """Training pictures."""
+        return len(self._train)
+
+    @property
+    def n_validation(self) -> int:
+        """Validation pictures."""
+        return len(self._validation)
+
+    def n_batches(self, epoch: int) -> int:
+        """Number of batches in an epoch."""
+        return -(-len(self._showings) // self._config.batch_size)
+
+    def batch(self, epoch: int, index: int) -> CaptionBatch:
+        """A training batch, flips and subword regularisation included."""
+        rows, turns = self._turns(epoch, index)
+        pairs = zip(turns.tolist(), rows.tolist())
+        flips = [self._config.flip and derive_seed(self._seed, "flip", *pair) % 2 == 1 for pair in pairs]
+        shown, images, codes = self._pictures(self._train, rows.tolist(), flips)
+        rows = np.array(shown)
+        chosen = self._train_captions[self._schedule.captions(rows, turns)]
+        seed = derive_seed(self._seed, "sampling", epoch, index)
+        captions = self._tokenized.batch(chosen, self._config.text_length, self._sampling, seed)
+        return CaptionBatch(images, codes, *captions, torch.from_numpy(self._train[rows]))
+
+    def validation_batches(self) -> Iterator[CaptionBatch]:
+        """All validation pictures as they are, the same batches each time."""
+        pictures, size = self._captions.pictures[self._validation_captions], self._config.batch_size
+        with ThreadPoolExecutor(_READERS) as pool:
+            for start in range(0, len(pictures), size):
+                rows = range(start, min(start + size, len(pictures)))
+                rows, images, codes = self._pictures(pictures, rows, [False] * len(rows), pool.map)
+                captions = self._tokenized.batch(self._validation_captions[list(rows)], self._config.text_length)
+                yield CaptionBatch(images, codes, *captions, torch.from_numpy(pictures[list(rows)]))
+
+    def validation_texts(self, limit: int | None = None) -> list[str]:
+        """The captions of `validation_batches` as text, in order; evenly thinned out to `limit` if there are more."""
+        chosen = self._validation_captions
+        if limit is not None and limit < len(chosen):
+            chosen = chosen[np.arange(limit) * len(chosen) // limit]
+        return self._tokenized.texts(chosen)
+
+    def encode(self, encoder: PictureEncoder, cache: Path, console: Console) -> None:
+        """From now on, have batches hold codes instead of images; the codes of all pictures are computed, once.
+
+        Args:
+            encoder: what makes codes of images that are preprocessed as this data's are.
+            cache: a folder for the codes.
+            console: where progress is shown.
+
+        Raises:
+            QkvError: a picture cannot be read any more, or the cache cannot be written.
+        """
+        codes: dict[tuple[int, bool], Codes] = {}
+        first = 0
+        for number, (source, used) in enumerate(zip(self._corpus.sources, self._corpus.used, strict=True)):
+            for flip in (False, True)[: 1 + self._config.flip]:
+                if len(used):
+                    what = repr((source.state, self._preprocessing, flip))
+                    state = hashlib.sha256(what.encode() + used.tobytes()).hexdigest()
+                    images = partial(self._images, first, used, flip)
+                    codes[number, flip] = cached_codes(encoder, images, len(used), state, cache, console)
+            first += len(source)
+        self._codes = codes
+
+    @cached_property
+    def report(self) -> CaptionReport:
+        """What the data is like."""
+        notes = [note for source in self._corpus.sources for note in source.notes]
+        return report(
+            self._tokenized,
+            {"train": self._train, "validation": self._validation},
+            text_length=self._config.text_length,
+            name=self._corpus.name,
+            left_out=self.left_out,
+            notes=notes,
+        )
+
+    def samples(self) -> tuple[list[Image.Image], list[str]]:
+        """Some training pictures as the model is shown them, and a caption of each."""
+        rows, turns = self._turns(0, 0)
+        chosen = self._train_captions[self._schedule.captions(rows, turns)]
+        pixels = [self._pixels(picture, False) for picture in self._train[rows].tolist()]
+        return to_images(torch.stack(pixels) / 255), self._tokenized.texts(chosen)
+
+    def _turns(self, epoch: int, index: int) -> tuple[Indices, Indices]:
+        """The rows of a training batch, and for the how manieth time each is shown since training began, from 0 on."""
+        start, size = index * self._config.batch_size, len(self._showings)
+        positions = np.arange(start, min(start + self._config.batch_size, size))
+        positions = permute(positions, size, derive_seed(self._seed, "order", epoch))
+        rows = self._showings[positions]
+        return rows, epoch * self._repeats[rows] + positions - np.searchsorted(self._showings, rows)
+
+    def _shown(self, pictures: Indices) -> tuple[Indices, Indices]:
+        """Those of the pictures that have a caption with a token, and all such captions of them."""
+        chosen = np.flatnonzero((self._tokenized.lengths > 0) & np.isin(self._captions.pictures, pictures))
+        return np.unique(self._captions.pictures[chosen]), chosen
+
+    def _pictures(
+        self, pictures: Indices, rows: Sequence[int], flips: Sequence[bool], each: Callable[..., Iterable[Any]] = map
+    ) -> tuple[Sequence[int], Float[Tensor, "B C H W"] | None, Int[Tensor, "B N"] | None]:
+        """Images or codes of the pictures in some rows, and the rows that are really shown; read with `each`."""
+        if self._codes is not None:
+            return rows, None, torch.stack([self._code(int(pictures[row]), flip) for row, flip in zip(rows, flips)])
+        shown, pixels = zip(*each(partial(self._read, pictures), rows, flips), strict=True)
+        return shown, self._preprocessing.normalise(torch.stack(pixels)), None
+
+    def _read(self, pictures: Indices, row: int, flip: bool) -> tuple[int, UInt8[Tensor, "C H W"]]:
+        """The pixels of a picture and its row; of the next one in the place of one that cannot be read any more."""
+        fault = ""
+        for substitute in range(row, row + min(_SUBSTITUTES, len(pictures))):
+            index = substitute % len(pictures)
+            try:
+                return index, self._pixels(int(pictures[index]), flip)
+            except QkvError as error:
+                fault = str(error)
+                if not self._warned:
+                    _log.warning("a picture has become unreadable; others take its place: %s", error)
+                    self._warned = True
+        raise QkvError(f"pictures that could be read when training began cannot be any more; the last tried: {fault}")
+
+    def _pixels(self, picture: int, flip: bool) -> UInt8[Tensor, "C H W"]:
+        preprocessing = self._preprocessing
+        image = self._corpus.picture(picture, preprocessing.channels, preprocessing.shorter_side)
+        pixels = to_pixels(preprocessing.fit(image))
+        return pixels.flip(2) if flip else pixels
+
+    def _images(self, first: int, used: Indices, flip: bool, piece: range) -> Float[Tensor, "B C H W"]:
+        pixels = [self._pixels(first + number, flip) for number in used[piece].tolist()]
+        return self._preprocessing.normalise(torch.stack(pixels))
+
+    def _code(self, picture: int, flip: bool) -> Int[Tensor, "N"]:
+        assert self._codes is not None
+        source, number = self._corpus.place(picture)
+        place = np.searchsorted(self._corpus.used[source], number)
+        return torch.from_numpy(self._codes[source, flip][place].astype(np.int64).reshape(-1))
+
+
+def _weights(config: CaptionDataConfig, languages: Sequence[str]) -> NDArray[np.float64]:
+    for language in config.languages:
+        if language not in languages:
+            raise QkvError(f"languages: no caption is in {language!r}; {nearest(language, languages)}")
+    return np.array([config.languages.get(language, 1.0) for language in languages])

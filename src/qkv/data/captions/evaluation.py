@@ -1,0 +1,143 @@
+"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from qkv.data.captions.corpus import CaptionCorpus
+from qkv.data.captions.data import CaptionDataConfig
+from qkv.data.captions.readers import open_source
+from qkv.data.captions.sources import CaptionedPictures, CaptionSource
+from qkv.data.pictures.data import ImageDataConfig
+from qkv.data.pictures.listing import PictureList
+from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.pictures.split import PictureSet, PictureSplit
+from qkv.errors import QkvError
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A caption to draw.
+
+    Attributes:
+        text: the caption.
+        label: the class that it was made of; None if its picture has no class.
+        picture: the number, in the list, of the first picture that it is the caption of.
+    """
+
+    text: str
+    label: str | None
+    picture: int
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Pictures to measure a model on.
+
+    Attributes:
+        pictures: the pictures.
+        train: what the model was trained on, as far as that is known.
+        prompts: the captions of the pictures, each once.
+        left_out: one line for each picture that is left out.
+    """
+
+    pictures: PictureList
+    train: PictureList | None = None
+    prompts: tuple[Prompt, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def open_pictures(path: Path, cache: Path, console: Console) -> EvaluationData:
+    """All pictures of a folder, a table, an IDX file or a shard.
+
+    Args:
+        path: where they are.
+        cache: where the index of shards and large tables are kept.
+        console: where progress is shown.
+
+    Raises:
+        QkvError: there are none, or the file is damaged.
+    """
+    if path.suffix.lower() == ".jsonl":
+        pictures = open_source(CaptionSource.of(path), cache, console).pictures
+    else:
+        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False, console=console)
+    return EvaluationData(_all(pictures))
+
+
+def open_captioned_pictures(path: Path, cache: Path, console: Console) -> EvaluationData:
+    """All pictures of a folder, a table or a shard, with their captions.
+
+    Args:
+        path: where they are, as `CaptionSource.of` takes it.
+        cache: where the index of shards and large tables are kept.
+        console: where progress is shown.
+
+    Raises:
+        QkvError: there are none, none has a caption, or the file is damaged.
+    """
+    found = open_source(CaptionSource.of(path), cache, console)
+    prompts, left_out = _prompts((found, number) for number in range(len(found)))
+    if not prompts:
+        raise QkvError(f"{path}: no picture has a caption{f'; the first: {left_out[0]}' if left_out else ''}")
+    return EvaluationData(_all(found.pictures), prompts=prompts, left_out=left_out)
+
+
+def split_pictures(config: ImageDataConfig, cache: Path, seed: int, console: Console) -> EvaluationData:
+    """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures.
+
+    Args:
+        config: where they are, and which are held out.
+        cache: a folder for what is found out about them.
+        seed: of the choice.
+        console: where progress is shown.
+
+    Raises:
+        QkvError: a source cannot be used, or there are too few pictures.
+    """
+    parts = config.train, config.validation, config.holdout
+    split = PictureSplit.open(*parts, cache, seed, console, labelled=False)
+    train, validation = (_all(part) for part in (split.train, split.validation))
+    return EvaluationData(validation, train, left_out=(*split.unreadable, *split.notes))
+
+
+def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, console: Console) -> EvaluationData:
+    """The validation pictures of a recipe's `data` with their captions, and its training pictures.
+
+    Args:
+        config: where they are, and which are held out.
+        cache: a folder for what is found out about them.
+        seed: of the choice.
+        console: where progress is shown.
+
+    Raises:
+        QkvError: a source cannot be used, or there are too few pictures.
+    """
+    corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, console)
+    train, validation = (PictureList(corpus.picture, part.tolist()) for part in (corpus.train, corpus.validation))
+    places = map(corpus.place, validation.numbers)
+    prompts, left_out = _prompts((corpus.sources[source], number) for source, number in places)
+    return EvaluationData(validation, train, prompts, (*corpus.left_out, *left_out))
+
+
+def _all(pictures: Pictures | PictureSet) -> PictureList:
+    return PictureList(pictures.picture, range(len(pictures)))
+
+
+def _prompts(places: Iterable[tuple[CaptionedPictures, int]]) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:
+    """The captions of pictures, in order, and what is wrong with those that have none."""
+    found: dict[tuple[str, str | None], Prompt] = {}
+    left_out: list[str] = []
+    for picture, (source, number) in enumerate(places):
+        try:
+            texts = source.texts(number)
+        except QkvError as error:
+            left_out.append(str(error))
+            continue
+        labelled = source.source.labelled is not None
+        label = source.pictures.classes[source.pictures.labels[number]] if labelled else None
+        for text in filter(None, (text for _, text in texts)):
+            found.setdefault((text, label), Prompt(text, label, picture))
+    return tuple(found.values()), tuple(left_out)

@@ -1,0 +1,163 @@
+"""The captions of many pictures on disk, memory-mapped: their texts, and their tokens."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from qkv.data.captions.sources import CaptionedPictures
+from qkv.data.text.padding import pad_captions
+from qkv.data.text.tokenizer import Tokenizer
+from qkv.files import atomic_file
+
+Indices = NDArray[np.int64]
+
+_TEXTS = pa.schema([("picture", pa.int64()), ("language", pa.string()), ("text", pa.large_string())])
+_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The captions of the pictures of several sources, under numbers from 0 on. Pictures are numbered on through them.
+
+    Attributes:
+        pictures: the picture of each caption, ascending.
+        languages: the number of the language of each.
+        names: the languages, by number.
+        texts: each text; memory-mapped.
+        states: a digest of the captions of each source, which stays where files only changed their dates.
+    """
+
+    pictures: Indices
+    languages: NDArray[np.int16]
+    names: tuple[str, ...]
+    texts: pa.ChunkedArray
+    states: tuple[str, ...]
+
+    @classmethod
+    def open(cls, sources: Iterable[tuple[CaptionedPictures, Indices]], cache: Path, console: Console) -> "Captions":
+        """Read the captions into `cache`, unless they are there and have not changed since.
+
+        Args:
+            sources: each with the numbers, within it, of those of its pictures that are used.
+            cache: a folder.
+            console: where progress is shown.
+
+        Raises:
+            QkvError: a caption cannot be read, or the cache cannot be written.
+        """
+        names: dict[str, int] = {}
+        pictures, languages, texts, states = [], [], [], []
+        first = 0
+        for source, used in sources:
+            state = hashlib.sha256(source.state.encode() + used.tobytes()).hexdigest()[:16]
+            file = cache / f"captions-{state}.arrow"
+            if not file.exists():
+                what = f"reading captions of {source.source.path.name}"
+                _write(file, _TEXTS, _text_batches(source, used), what, None, console)
+            table = _mapped(file)
+            pictures.append(table["picture"].to_numpy() + first)
+            coded: Any = table["language"].combine_chunks().dictionary_encode()
+            numbers = np.array([names.setdefault(name, len(names)) for name in coded.dictionary.to_pylist()], np.int16)
+            languages.append(numbers[coded.indices.to_numpy()])
+            texts += table["text"].chunks
+            with file.open("rb") as content:
+                states.append(hashlib.file_digest(content, "sha256").hexdigest()[:16])
+            first += len(source)
+        columns = np.concatenate(pictures), np.concatenate(languages)
+        return cls(*columns, tuple(names), pa.chunked_array(texts, pa.large_string()), tuple(states))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def tokenized(self, tokenizer: Tokenizer, cache: Path, console: Console) -> "TokenizedCaptions":
+        """With the tokens of each caption, which are made once and memory-mapped."""
+        key = hashlib.sha256("".join(self.states).encode() + tokenizer.to_bytes()).hexdigest()[:16]
+        file = cache / f"caption-tokens-{key}.arrow"
+        if not file.exists():
+            kind = pa.list_(pa.uint16() if len(tokenizer) <= 2**16 else pa.int32())
+            schema = pa.schema([("tokens", kind)])
+            batches = (
+                pa.RecordBatch.from_arrays([pa.array(tokenizer.encode(block), kind)], schema=schema)
+                for block in _blocks(text.as_py() for text in self.texts)
+            )
+            _write(file, schema, batches, "tokenizing captions", len(self), console)
+        tokens = _mapped(file)["tokens"]
+        lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in tokens.chunks]
+        return TokenizedCaptions(self, tokenizer, tokens, np.concatenate([np.empty(0, np.int32), *lengths]))
+
+
+@dataclass(frozen=True)
+class TokenizedCaptions:
+    """Captions with their tokens.
+
+    Attributes:
+        captions: the captions.
+        tokenizer: what their tokens are of.
+        tokens: token ids of each, without BEGIN and END; memory-mapped.
+        lengths: number of tokens of each.
+    """
+
+    captions: Captions
+    tokenizer: Tokenizer
+    tokens: pa.ChunkedArray
+    lengths: NDArray[np.int32]
+
+    def texts(self, numbers: Indices) -> list[str]:
+        """The texts of some captions."""
+        return [self.captions.texts[number].as_py() for number in numbers.tolist()]
+
+    def batch(
+        self, numbers: Indices, length: int, sampling: float = 0.0, seed: int = 0
+    ) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B"]]:
+        """Tokens of some captions, cut or padded with PAD to `length`, and how many of them are real.
+
+        Args:
+            numbers: of the captions.
+            length: T.
+            sampling: subword regularisation; 0 is none.
+            seed: of the subword regularisation.
+        """
+        if sampling:
+            rows = self.tokenizer.encode_sampled(self.texts(numbers), alpha=sampling, seed=seed)
+        else:
+            rows = [self.tokens[number].as_py() for number in numbers.tolist()]
+        return pad_captions(rows, length)
+
+
+def _text_batches(source: CaptionedPictures, used: Indices) -> Iterator[pa.RecordBatch]:
+    rows = ((index, language, text) for index in used.tolist() for language, text in source.texts(index))
+    for block in _blocks(rows):
+        columns = [pa.array(column, field.type) for column, field in zip(zip(*block), _TEXTS)]
+        yield pa.RecordBatch.from_arrays(columns, schema=_TEXTS)
+
+
+def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    rows = iter(rows)
+    while block := list(islice(rows, _AT_ONCE)):
+        yield block
+
+
+def _write(
+    file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], what: str, total: int | None, console: Console
+) -> None:
+    with atomic_file(file) as temporary, Progress(console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                bar.advance(task, batch.num_rows)
+
+
+def _mapped(file: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()

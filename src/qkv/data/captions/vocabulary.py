@@ -1,0 +1,64 @@
+"""The vocabulary of captions, learnt once and kept: a model's weights depend on it."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkv.data.captions.sources import CaptionSource
+from qkv.data.captions.store import Captions
+from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
+from qkv.files import atomic_folder
+
+_LINES = 500_000
+
+_log = logging.getLogger(__name__)
+
+
+def learn_tokenizer(
+    config: TokenizerConfig,
+    sources: Sequence[CaptionSource],
+    captions: Captions,
+    pictures: NDArray[np.int64],
+    cache: Path,
+) -> Tokenizer:
+    """The vocabulary in `cache`, or a new one. It is kept when the captions change.
+
+    Args:
+        config: kind and size.
+        sources: where the captions of training come from, by which the vocabulary is known.
+        captions: all of them; those of these sources first.
+        pictures: those that are trained on; only their captions are learnt from, of each language equally many at most.
+        cache: a folder.
+
+    Raises:
+        QkvError: the captions do not suit the configuration.
+    """
+    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
+    key = hashlib.sha256(json.dumps([learning, *map(repr, sources)]).encode()).hexdigest()[:16]
+    folder = cache / f"caption-tokenizer-{key}"
+    states = " ".join(captions.states[: len(sources)])
+    if not folder.exists():
+        tokenizer = Tokenizer.train(_lines(captions, pictures), config)
+        with atomic_folder(folder) as temporary:
+            (temporary / "tokenizer.model").write_bytes(tokenizer.to_bytes())
+            (temporary / "learnt_from").write_text(states)
+    if (folder / "learnt_from").read_text() != states:
+        _log.warning("the captions have changed since the vocabulary was learnt from them; the vocabulary is kept")
+    return Tokenizer.load(folder / "tokenizer.model")
+
+
+def _lines(captions: Captions, pictures: NDArray[np.int64]) -> list[str]:
+    """Training captions, those of each language evenly thinned out to its part of `_LINES`."""
+    trained = np.isin(captions.pictures, pictures)
+    most, chosen = _LINES // max(len(captions.names), 1), []
+    for language in range(len(captions.names)):
+        own = np.flatnonzero(trained & (captions.languages == language))
+        count = min(most, len(own))
+        chosen += own[np.arange(count) * len(own) // max(count, 1)].tolist()
+    return [captions.texts[number].as_py() for number in chosen]

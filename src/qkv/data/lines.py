@@ -1,0 +1,38 @@
+"""Lines of text files."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from qkv.errors import QkvError
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Lines of a UTF-8 text file without their ends; a byte order mark is skipped, and .gz unpacked.
+
+    Raises:
+        QkvError: the file cannot be read, is damaged, or is not UTF-8.
+    """
+    compressed = path.suffix == ".gz"
+    offset = 0
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                start = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
+                try:
+                    yield raw[start:].removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+                except UnicodeDecodeError as error:
+                    at = f"byte {offset + start + error.start}{' of the unpacked text' if compressed else ''}"
+                    raise QkvError(
+                        f"{path} is not UTF-8: {at} (line {number}) is invalid; convert it to UTF-8"
+                    ) from error
+                offset += len(raw)
+    except FileNotFoundError as error:
+        raise QkvError(f"{path} does not exist: check the path") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise QkvError(f"{path} is damaged or no gzip file ({error}): fetch or compress it again") from error
+    except OSError as error:
+        raise QkvError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Sentence pairs: read, tokenized, kept on disk, and cut into batches."""

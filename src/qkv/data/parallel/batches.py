@@ -1,0 +1,191 @@
+"""Batches of sentence pairs: which pairs meet in one, and how they become tensors."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qkv.data.parallel.examples import BLOCK, Examples, Indices
+from qkv.data.randomness import derive_seed, permute
+from qkv.data.text.tokenizer import BEGIN, END, PAD
+from qkv.errors import QkvError
+
+
+@dataclass(frozen=True)
+class TranslationBatch:
+    """Sentence pairs as tensors, padded on the right with PAD.
+
+    Attributes:
+        source: what the encoder reads: tag if any, tokens, END.
+        source_lengths: tokens of each source, tag and END included.
+        target_input: what the decoder reads: BEGIN, tokens.
+        target_output: what it is to say: tokens, END.
+    """
+
+    source: Int[Tensor, "B S"]
+    source_lengths: Int[Tensor, "B"]
+    target_input: Int[Tensor, "B T"]
+    target_output: Int[Tensor, "B T"]
+
+    def to(self, device: torch.device) -> "TranslationBatch":
+        """The batch on a device."""
+        return TranslationBatch(
+            *(x.to(device) for x in (self.source, self.source_lengths, self.target_input, self.target_output))
+        )
+
+
+def collate(
+    examples: Examples, indices: Indices, *, sampling: float = 0.0, sample_target: bool = False, seed: int = 0
+) -> TranslationBatch:
+    """The pairs with these numbers as a batch.
+
+    Args:
+        examples: where the pairs are.
+        indices: their numbers.
+        sampling: subword regularisation of the sources; 0 is none.
+        sample_target: of the targets too.
+        seed: of the subword regularisation, such as derive_seed(seed, epoch, index).
+    """
+    sources, targets = examples.tokens(indices, sampling=sampling, sample_target=sample_target, seed=seed)
+    return TranslationBatch(
+        _pad(sources),
+        torch.tensor([len(row) for row in sources]),
+        _pad([np.concatenate([[BEGIN], row]) for row in targets]),
+        _pad([np.concatenate([row, [END]]) for row in targets]),
+    )
+
+
+def _pad(rows: list[NDArray[Any]]) -> Int[Tensor, "B L"]:
+    lengths = np.array([len(row) for row in rows])
+    padded = np.full((len(rows), lengths.max()), PAD, np.int64)
+    padded[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(rows)
+    return torch.from_numpy(padded)
+
+
+class BatchSampler:
+    """Which pairs make up which batch: a pure function of (seed, epoch).
+
+    Each direction is drawn in consecutive passes over permutations of its pairs, so that none is seen twice before all
+    are seen once, whatever its share of an epoch is. Pairs are drawn in windows; within a window, those of like length
+    meet in a batch, and batches are shuffled. Only a window is ever in memory.
+
+    Args:
+        examples: the pairs.
+        batch_tokens: largest batch, as sentences times the longest sentence of either side.
+        temperature: a direction with n pairs is drawn in proportion to n^(1/temperature).
+        weights: factors on these proportions, one for each direction; 1 for all if not given.
+        seed: of all shuffling.
+        window: draws to a window, about.
+
+    Raises:
+        QkvError: the longest pair does not fit into a batch.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        *,
+        batch_tokens: int,
+        temperature: float = 1.0,
+        weights: Sequence[float] | None = None,
+        seed: int,
+        window: int = BLOCK,
+    ) -> None:
+        longest = max(examples.longest_source, examples.longest_target)
+        if longest > batch_tokens:
+            raise QkvError(
+                f"batch_tokens {batch_tokens} cannot hold a sentence of {longest}: raise it, or lower max_length"
+            )
+        self._examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
+        usable = examples.usable_pairs.astype(float)
+        proportions = usable ** (1 / temperature) * (1.0 if weights is None else np.array(weights))
+        # Unusable pairs are drawn and dropped, which spares a list of the usable ones; hence the quotient.
+        self._sizes = [examples.size(direction) for direction in range(len(usable))]
+        draws = usable.sum() * proportions / proportions.sum() * np.divide(self._sizes, usable)
+        self._draws = [max(1, round(n)) for n in draws]
+        self.windows = max(1, round(sum(self._draws) / window))
+
+    def batches(self, epoch: int) -> "Epoch":
+        """The batches of an epoch, each an array of numbers of pairs. Epoch 0 begins with the longest sentences."""
+        return Epoch(self, epoch)
+
+    def plan(self, epoch: int, window: int) -> tuple[list[Indices], int]:
+        """The batches of one window, shuffled, and the place of the longest among them."""
+        examples = self._examples
+        indices = np.concatenate([self._drawn(direction, epoch, window) for direction in range(len(self._draws))])
+        indices = indices[examples.usable(indices)]
+        indices = indices[permute(np.arange(len(indices)), len(indices), derive_seed(self._seed, epoch, window))]
+        batches = cut_by_length(examples, indices, self._batch_tokens)
+        order = permute(np.arange(len(batches)), len(batches), derive_seed(self._seed, epoch, window, "batches"))
+        return [batches[place] for place in order], int(np.argmin(order)) if len(order) else 0
+
+    def length(self, batch: Indices) -> int:
+        """The longest side of any of its pairs."""
+        return int(np.maximum(*self._examples.lengths(batch)).max())
+
+    def _drawn(self, direction: int, epoch: int, window: int) -> Indices:
+        """Numbers of the pairs that a direction contributes to a window."""
+        size, draws = self._sizes[direction], self._draws[direction]
+        start, stop = (epoch * draws + draws * w // self.windows for w in (window, window + 1))
+        passes, places = np.divmod(np.arange(start, stop), size)
+        drawn = np.empty(stop - start, np.int64)
+        for number in np.unique(passes):
+            of_pass = passes == number
+            drawn[of_pass] = permute(places[of_pass], size, derive_seed(self._seed, direction, int(number), "pass"))
+        return drawn + self._examples.range(direction)[0]
+
+
+class Epoch:
+    """The batches of an epoch by number, worked out a window at a time."""
+
+    def __init__(self, sampler: BatchSampler, epoch: int) -> None:
+        self._sampler, self._epoch = sampler, epoch
+        counts, longest = [0], (0, 0)
+        for self._window in range(sampler.windows):
+            self._batches, place = sampler.plan(epoch, self._window)
+            if self._batches and epoch == 0:
+                # The first step then takes the memory that any step will take.
+                longest = max(longest, (sampler.length(self._batches[place]), sum(counts) + place))
+            counts.append(len(self._batches))
+        self._first = longest[1]
+        self._ends = np.cumsum(counts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __iter__(self) -> Iterator[Indices]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> Indices:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        number = {0: self._first, self._first: 0}.get(number, number)
+        window = int(np.searchsorted(self._ends, number, side="right")) - 1
+        if window != self._window:
+            self._window, (self._batches, _) = window, self._sampler.plan(self._epoch, window)
+        return self._batches[number - self._ends[window]]
+
+
+def cut_by_length(examples: Examples, indices: Indices, batch_tokens: int) -> list[Indices]:
+    """Batches of pairs of like length, the longest first; pairs of equal length keep their order.
+
+    Args:
+        examples: the pairs.
+        indices: their numbers.
+        batch_tokens: sentences times the longest sentence of either side is at most this.
+    """
+    source, target = (lengths.astype(np.int64) for lengths in examples.lengths(indices))
+    longest = np.maximum(source, target)
+    order = np.argsort(-(longest * (longest.max(initial=0) + 1) + source), kind="stable")
+    indices, longest = indices[order], longest[order]
+    batches, start = [], 0
+    while start < len(indices):
+        stop = start + batch_tokens // int(longest[start])
+        batches.append(indices[start:stop])
+        start = stop
+    return batches

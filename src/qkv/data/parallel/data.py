@@ -1,0 +1,269 @@
+"""Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
+from rich.progress import SpinnerColumn, TimeRemainingColumn
+
+from qkv.config import nearest
+from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
+from qkv.data.parallel.config import CorpusConfig, DataConfig
+from qkv.data.parallel.examples import Corpus, Examples, Indices, View
+from qkv.data.parallel.holdout import hold_out
+from qkv.data.parallel.readers import read_languages, read_rows
+from qkv.data.parallel.report import Report, report
+from qkv.data.parallel.store import Progress, TextStore, TokenStore
+from qkv.data.parallel.text import ParallelText
+from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
+from qkv.data.randomness import derive_seed
+from qkv.data.text.tokenizer import TokenizerConfig
+from qkv.errors import QkvError
+from qkv.files import atomic_folder
+
+_log = logging.getLogger(__name__)
+
+
+def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
+    """Number of lines of a corpus, and of characters in its longest language, without preparing it.
+
+    Raises:
+        QkvError: the corpus is unreadable, malformed or empty.
+    """
+    corpus = corpus if isinstance(corpus, CorpusConfig) else CorpusConfig(**corpus)
+    languages = read_languages(corpus)
+    rows, characters = 0, [0] * len(languages)
+    for row in read_rows(corpus, languages):
+        rows += 1
+        characters = [count + len(text) for count, text in zip(characters, row)]
+    if not rows:
+        raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
+    return rows, max(characters)
+
+
+class ParallelData:
+    """Sentence pairs to train and to validate on, as batches and as text.
+
+    Every batch is a pure function of the files, the configuration and (seed, epoch, index).
+
+    Attributes:
+        codec: the tokenizers.
+        train: pairs to train on.
+        validation: pairs to validate on: the configured ones, or those held out of training.
+    """
+
+    def __init__(
+        self,
+        text: ParallelText,
+        codec: Codec,
+        tokenizer: TokenizerConfig,
+        cache: Path,
+        *,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
+
+        Args:
+            text: the texts.
+            codec: the tokenizers, trained on them (`ParallelText.train_codec`) or elsewhere.
+            tokenizer: how to sample from them.
+            cache: where tokens are kept.
+            seed: of held-out pairs, batches and sampling.
+            progress: told of the work.
+
+        Raises:
+            QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
+        """
+        if codec.directions != text.directions:
+            known, asked = (", ".join(map(format_direction, d)) for d in (codec.directions, text.directions))
+            raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
+        self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
+        config = text.config
+        train, validation = (
+            [_tokenized(store, text.directions_of(store), codec, cache, progress) for store in stores]
+            for stores in (text.train, text.validation)
+        )
+        if validation:
+            views = [view for corpus in train for view in self._views(corpus)]
+            held_out = [view for corpus in validation for view in self._views(corpus)]
+        else:
+            chosen = hold_out(train, codec.sources, most=config.holdout, max_length=config.max_length, seed=seed)
+            aside = list(zip(train, chosen))
+            views = [view for corpus, (rows, shadow) in aside for view in self._views(corpus, None, rows, shadow)]
+            held_out = [view for corpus, (rows, _) in aside for view in self._views(corpus, rows)]
+        self.train = Examples(views, codec, config.max_length)
+        self.validation = Examples(held_out, codec, config.max_length)
+        self._check()
+        self._sampler = BatchSampler(
+            self.train,
+            batch_tokens=config.batch_tokens,
+            temperature=config.temperature,
+            weights=_weights(config, codec.directions),
+            seed=seed,
+        )
+        self._epoch: tuple[int, Epoch] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        config: DataConfig,
+        tokenizer: TokenizerConfig,
+        cache: Path,
+        seed: int,
+        console: Console,
+        codec: Codec | None = None,
+    ) -> "ParallelData":
+        """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
+
+        Args:
+            config: where the text is and how to mix it.
+            tokenizer: how to learn the vocabulary, and how to sample from it.
+            cache: a folder for everything that is derived from the files.
+            seed: of held-out pairs, batches and sampling.
+            console: where progress is shown.
+            codec: tokenizers to use instead of learning a vocabulary; their directions become those of the files.
+
+        Raises:
+            QkvError: the data cannot be used; the message says where and why.
+        """
+        with _progress_on(console) as progress:
+            text = ParallelText.open(config, cache, progress)
+            codec = _codec(text, tokenizer, cache, progress) if codec is None else _redirected(codec, text.directions)
+            return cls(text, codec, tokenizer, cache, seed=seed, progress=progress)
+
+    @cached_property
+    def report(self) -> Report:
+        """What the data is like. Goes through the lengths of all pairs once."""
+        return report(self.train, self.validation)
+
+    @property
+    def max_source_tokens(self) -> int:
+        """Length of the longest source trained on, tag and END included."""
+        return self.train.longest_source
+
+    def n_batches(self, epoch: int) -> int:
+        """Number of batches in an epoch."""
+        return len(self._batches(epoch))
+
+    def batch(self, epoch: int, index: int) -> TranslationBatch:
+        """A training batch, subword regularisation included."""
+        return collate(
+            self.train,
+            self._batches(epoch)[index],
+            sampling=self._tokenizer.sampling,
+            sample_target=self._tokenizer.sample_target,
+            seed=derive_seed(self._seed, epoch, index),
+        )
+
+    def validation_batches(self) -> Iterator[TranslationBatch]:
+        """All validation pairs, the same batches each time."""
+        pairs = [self.validation.select(number) for number in range(len(self.codec.directions))]
+        for indices in cut_by_length(self.validation, np.concatenate(pairs), self._config.batch_tokens):
+            yield collate(self.validation, indices)
+
+    @property
+    def validation_directions(self) -> tuple[Direction, ...]:
+        """Directions that have validation pairs."""
+        pairs = self.validation.usable_pairs
+        return tuple(direction for direction, count in zip(self.codec.directions, pairs) if count)
+
+    def validation_texts(self, direction: Direction, limit: int | None = None) -> tuple[list[str], list[str]]:
+        """Sources and references of a direction, in order; evenly thinned out to `limit` if there are more."""
+        indices = self.validation.select(self.codec.directions.index(direction))
+        if limit is not None and limit < len(indices):
+            indices = indices[np.arange(limit) * len(indices) // limit]
+        return self.validation.texts(indices)
+
+    def _batches(self, epoch: int) -> Epoch:
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, self._sampler.batches(epoch)
+        return self._epoch[1]
+
+    def _check(self) -> None:
+        for number, direction in enumerate(self.codec.directions):
+            if not self.train.usable_pairs[number]:
+                name, size = format_direction(direction), self.train.size(number)
+                raise QkvError(
+                    f"{name}: none of {size:,} pairs is left to train on; each is empty, longer than max_length "
+                    f"({self._config.max_length} tokens) or held out for validation: add pairs or validation"
+                )
+        if not self.validation.usable_pairs.sum():
+            raise QkvError("validation has no usable pair: every one is empty or longer than max_length")
+
+    def _views(self, corpus: Corpus, rows: Indices | None = None, *aside: Indices) -> Iterator[View]:
+        column = corpus.text.languages.index
+        for from_, to in corpus.directions:
+            number = self.codec.directions.index((from_, to))
+            yield View(corpus, number, (column(from_), column(to)), rows, *aside)
+
+
+def _tokenized(
+    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, progress: Progress | None
+) -> Corpus:
+    # With separate vocabularies there is one direction, so a language is either the source or the target.
+    tokenizers = [codec.target if language == codec.targets[0] else codec.source for language in store.languages]
+    return Corpus(store, TokenStore.open(store, tokenizers, cache, progress), directions)
+
+
+def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: Progress) -> Codec:
+    """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
+    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
+    origin = [[str(path.resolve()) for path in store.corpus.paths] for store in text.train]
+    key = json.dumps([learning, origin, text.directions, text.config.temperature])
+    folder = cache / f"tokenizer-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    stores = [store.folder.name for store in text.train]
+    if not folder.exists():
+        progress("learning the vocabulary", 0, None)
+        codec = text.train_codec(config)
+        with atomic_folder(folder) as temporary:
+            for name, content in codec.files().items():
+                (temporary / name).write_bytes(content)
+            (temporary / "config.json").write_text(json.dumps({**codec.config(), "stores": stores}))
+    saved = json.loads((folder / "config.json").read_text())
+    if saved["stores"] != stores:
+        _log.warning("the training text has changed since the vocabulary was learnt from it; the vocabulary is kept")
+    return Codec.load(folder, saved)
+
+
+def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:
+    names = list(map(format_direction, directions))
+    for name in config.weights:
+        if name not in names:
+            raise QkvError(f"data.weights names {name!r}, which is no direction of the data; {nearest(name, names)}")
+    return [config.weights.get(name, 1.0) for name in names]
+
+
+def _redirected(codec: Codec, directions: tuple[Direction, ...]) -> Codec:
+    try:
+        return replace(codec, directions=directions)
+    except QkvError as error:
+        asked = ", ".join(map(format_direction, directions))
+        raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error
+
+
+@contextmanager
+def _progress_on(console: Console) -> Iterator[Progress]:
+    """A bar for what is under way."""
+    columns = (SpinnerColumn(), *ProgressBar.get_default_columns()[:-1], TimeRemainingColumn())
+    with ProgressBar(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bar.remove_task(task)
+                tasks.clear()
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show

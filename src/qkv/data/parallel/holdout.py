@@ -1,0 +1,117 @@
+"""Setting pairs aside for validation when the user has none."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qkv.data.parallel.examples import Corpus, Indices
+from qkv.data.randomness import derive_seed, permute
+from qkv.errors import QkvError
+
+_BLOCK = 2**17
+_SHARE = 0.05
+_CHOICE = 4
+
+
+def hold_out(
+    corpora: Sequence[Corpus], sources: Sequence[str], *, most: int, max_length: int, seed: int
+) -> list[tuple[Indices, Indices]]:
+    """Choose lines for validation, and find the lines that would give them away.
+
+    Each corpus gives its share. Lines whose source texts occur only once are preferred, so that little is lost.
+
+    Args:
+        corpora: the training corpora.
+        sources: languages that are translated from.
+        most: lines to hold out, unless that is more than 5 % of all.
+        max_length: most tokens of a held-out text.
+        seed: of the choice.
+
+    Returns:
+        For each corpus the sorted lines held out, and the sorted other lines that share a source text with any of them.
+
+    Raises:
+        QkvError: there are too few lines.
+    """
+    total = sum(corpus.text.rows for corpus in corpora)
+    wanted = max(1, min(most, int(total * _SHARE)))
+    candidates = [
+        _candidates(corpus, max(1, round(wanted * corpus.text.rows / total)), max_length, derive_seed(seed, number))
+        for number, corpus in enumerate(corpora)
+    ]
+    counts = [np.zeros(len(rows), np.int64) for rows in candidates]
+    for language in sources:
+        occurrences = _count(corpora, candidates, language)
+        counts = [count + extra for count, extra in zip(counts, occurrences)]
+    held_out = []
+    for corpus, rows, count in zip(corpora, candidates, counts):
+        size = min(max(1, round(wanted * corpus.text.rows / total)), corpus.text.rows - 1)
+        held_out.append(np.sort(rows[np.argsort(count, kind="stable")][:size]))
+    if not sum(map(len, held_out)):
+        raise QkvError(
+            f"{corpora[0].text.corpus.name}: too few pairs to hold one out for validation, not counting those that "
+            f"are empty or longer than max_length ({max_length} tokens); add pairs, or name validation files"
+        )
+    return list(zip(held_out, _shadowed(corpora, held_out, sources)))
+
+
+def _candidates(corpus: Corpus, size: int, max_length: int, seed: int) -> Indices:
+    """A few times `size` random lines without empty or over-long text."""
+    rows, found = corpus.text.rows, np.empty(0, np.int64)
+    for start in range(0, rows, _BLOCK):
+        order = permute(np.arange(start, min(start + _BLOCK, rows)), rows, seed)
+        lengths = corpus.tokens.lengths[order]
+        found = np.append(found, order[(lengths.min(1) > 0) & (lengths.max(1) <= max_length)])
+        if len(found) >= _CHOICE * size:
+            break
+    return found[: _CHOICE * size]
+
+
+def _count(corpora: Sequence[Corpus], rows: Sequence[Indices], language: str) -> Iterator[NDArray[np.int64]]:
+    """How often the text of each of these lines occurs in all corpora."""
+    hashes = [_hashes(corpus, language, chosen) for corpus, chosen in zip(corpora, rows)]
+    known = np.unique(np.concatenate(hashes))
+    counts = np.zeros(len(known) + 1, np.int64)
+    for corpus in corpora:
+        for block in _blocks(corpus):
+            text = _hashes(corpus, language, block)
+            counts += np.bincount(_find(known, text), minlength=len(counts))
+    for own, chosen in zip(hashes, rows):
+        yield counts[_find(known, own)] if len(own) else np.zeros(len(chosen), np.int64)
+
+
+def _shadowed(corpora: Sequence[Corpus], held_out: Sequence[Indices], sources: Sequence[str]) -> Iterator[Indices]:
+    known = {
+        language: np.unique(
+            np.concatenate([_hashes(corpus, language, rows) for corpus, rows in zip(corpora, held_out)])
+        )
+        for language in sources
+    }
+    for corpus, rows in zip(corpora, held_out):
+        found = [np.empty(0, np.int64)]
+        for block in _blocks(corpus):
+            shared = np.zeros(len(block), bool)
+            for language, hashes in known.items():
+                if language in corpus.text.languages:
+                    shared |= _find(hashes, _hashes(corpus, language, block)) < len(hashes)
+            found.append(block[shared])
+        yield np.setdiff1d(np.concatenate(found), rows)
+
+
+def _hashes(corpus: Corpus, language: str, rows: Indices) -> NDArray[np.uint64]:
+    if language not in corpus.text.languages:
+        return np.empty(0, np.uint64)
+    return np.asarray(corpus.text.hashes[rows, corpus.text.languages.index(language)])
+
+
+def _find(known: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Places of the values in the sorted `known`; its length where one is not there."""
+    place = np.searchsorted(known, values)
+    there = np.append(known, 0)[place] == values
+    return np.where(there & (place < len(known)), place, len(known))
+
+
+def _blocks(corpus: Corpus) -> Iterator[Indices]:
+    for start in range(0, corpus.text.rows, _BLOCK):
+        yield np.arange(start, min(start + _BLOCK, corpus.text.rows))

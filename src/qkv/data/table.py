@@ -1,0 +1,188 @@
+"""Tables of labelled pictures: CSV with their paths, Parquet with their paths or the pictures themselves."""
+
+import fnmatch
+import hashlib
+import json
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from qkv.config import nearest
+from qkv.data.lines import read_lines
+from qkv.errors import QkvError
+from qkv.files import atomic_file
+
+_IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
+_BLOCK_ROWS = 256
+_MOST_CHOICES = 20  # named when none of them was chosen
+
+Where = dict[str, str | int | list[str | int]]
+"""Column of a table to the value that its rows have there, or to several of which they have one; or to patterns."""
+
+
+class MissingColumn(QkvError):
+    """A table lacks a column that was asked for, or was taken for granted.
+
+    Args:
+        path: of the table.
+        column: that it lacks.
+        known: those that it has.
+        what: it is called in such a file.
+
+    Attributes:
+        column: that it lacks.
+        known: those that it has.
+        said: what is wrong, without advice.
+    """
+
+    def __init__(self, path: Path, column: str, known: Sequence[str], what: str = "column") -> None:
+        self.column, self.known, self.said = column, known, f"{path} has no {what} {column!r}"
+        super().__init__(f"{self.said}; {nearest(column, known)}")
+
+
+def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) -> dict[str, pa.ChunkedArray]:
+    """Columns of a table, by name.
+
+    Parquet is compressed by the thousand rows, which makes one row dear to read. So columns are kept in memory, or if
+    they are large, as those of pictures are, copied once into an Arrow file, which is memory-mapped.
+
+    Args:
+        path: ends in .csv or .parquet.
+        columns: which ones; a name may be there twice.
+        cache: where that Arrow file is kept; a temporary one is written if not given.
+
+    Raises:
+        QkvError: the file is missing, damaged or empty, or lacks a column.
+    """
+    columns = list(dict.fromkeys(columns))
+    try:
+        if path.suffix.lower() == ".csv":
+            table = _read_csv(path, columns)
+            found = {column: table[column] for column in columns}
+        else:
+            with parquet.ParquetFile(path) as file:
+                _check_columns(path, file.schema_arrow.names, columns)
+                large = {column for column in columns if _size(file, column) > _IN_MEMORY}
+                table = file.read([column for column in columns if column not in large])
+            found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
+    except FileNotFoundError:
+        raise QkvError(f"{path} does not exist: check the path") from None
+    except PermissionError:
+        raise QkvError(f"{path} may not be read: check its permissions") from None
+    except (pa.ArrowException, OSError):
+        what = "it is cut short, damaged or no Parquet file"
+        raise QkvError(f"{path} cannot be read: {what}; fetch it or write it again") from None
+    if not len(found[columns[0]]):
+        raise QkvError(f"{path} is empty: it must hold at least one picture")
+    return found
+
+
+def told_names(path: Path, label: str) -> list[str] | None:
+    """Names for the numbers in a column of labels, if the file tells them, as those of the `datasets` library do."""
+    if path.suffix.lower() == ".csv":
+        return None
+    try:
+        told = json.loads((parquet.read_schema(path).metadata or {})[b"huggingface"])
+        return list(told["info"]["features"][label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_csv(path: Path, columns: list[str]) -> pa.Table:
+    ragged: list[csv.InvalidRow] = []
+
+    def refuse(row: csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "error"
+
+    # Left to itself, Arrow takes `NA` for nothing, `true` for a truth value and `007` for a number.
+    text = csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False)
+    parsing = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse)
+    try:
+        table = csv.read_csv(path, parse_options=parsing, convert_options=text)
+        _check_columns(path, table.column_names, columns)
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        raise QkvError(_csv_fault(path, ragged, str(error))) from None
+    return table
+
+
+def _csv_fault(path: Path, ragged: Sequence[csv.InvalidRow], reason: str) -> str:
+    """Why a CSV file cannot be read, and what to do."""
+    deque(read_lines(path), maxlen=0)  # tells itself what cannot be opened, and where it is not UTF-8
+    if ragged:
+        row = ragged[0]
+        cells = f"{row.actual_columns} in the row {row.text[:60]!r}, {row.expected_columns} in the header"
+        return f"{path}: cells are missing or too many, {cells}; give all rows as many, and quote what has a comma"
+    reason = " ".join(reason.split())[:200]
+    return f"{path} cannot be read ({reason}): save it as UTF-8 with one header line and as many cells in every row"
+
+
+def _check_columns(path: Path, known: list[str], columns: list[str]) -> None:
+    for column in columns:
+        if column not in known:
+            raise MissingColumn(path, column, known)
+        if list(known).count(column) > 1:
+            raise QkvError(f"{path} has several columns {column!r}: rename all but one")
+
+
+def _size(file: parquet.ParquetFile, column: str) -> int:
+    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    # A struct of bytes and path is stored as two columns, `image.bytes` and `image.path`.
+    return sum(c.total_uncompressed_size for c in chunks if f"{c.path_in_schema}.".startswith(f"{column}."))
+
+
+def _mapped(path: Path, column: str, cache: Path | None) -> pa.ChunkedArray:
+    """A column of a Parquet file, memory-mapped from an Arrow file that has it alone."""
+    if cache is None:
+        with tempfile.TemporaryDirectory() as folder:  # a deleted file goes on for as long as it is mapped
+            return _mapped(path, column, Path(folder))
+    stat = path.stat()
+    key = json.dumps([str(path.resolve()), stat.st_size, stat.st_mtime_ns, column])
+    target = cache / f"column-{hashlib.sha256(key.encode()).hexdigest()[:16]}.arrow"
+    if not target.exists():
+        try:
+            with atomic_file(target) as temporary, parquet.ParquetFile(path) as file:
+                schema = pa.schema([file.schema_arrow.field(column)])
+                with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                    for batch in file.iter_batches(_BLOCK_ROWS, columns=[column]):
+                        writer.write_batch(batch)
+        except OSError as error:
+            raise QkvError(f"cannot copy {path} to {target}: {error}; free some space, or mend the file") from error
+    return pa.ipc.open_file(pa.memory_map(str(target))).read_all()[column]
+
+
+def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], where: Where) -> list[int]:
+    """The rows of a table that have the values asked for, in every column that is named.
+
+    Args:
+        path: of the table, for messages.
+        n_rows: how many it has.
+        values_of: the values of a column.
+        where: column to value, or to several of which a row has one; all are compared as they are written, or as
+            patterns of `fnmatch`.
+
+    Raises:
+        QkvError: no row has one of the values, of those that the columns before leave; the message names what there is.
+    """
+    rows = list(range(n_rows))
+    for column, wanted in where.items():
+        values = [str(value) for value in values_of(column)]
+        asked = {str(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
+        there = {values[row] for row in rows}
+        chosen = {
+            value: {value} & there or {known for known in there if fnmatch.fnmatchcase(known, value)} for value in asked
+        }
+        for value in sorted(value for value in asked if not chosen[value]):
+            known = nearest(value, there) if len(there) <= _MOST_CHOICES else f"there are {len(there):,} others"
+            raise QkvError(f"{path}: no row has {value!r} as {column}; {known}")
+        if not asked:
+            raise QkvError(f"{path}: where asks for no value of {column}, which leaves no row; name one")
+        matching = set().union(*chosen.values())
+        rows = [row for row in rows if values[row] in matching]
+    return rows

@@ -1,0 +1,1 @@
+"""Pictures for people: galleries, grids, tables of confusion. Knows no model."""

@@ -1,0 +1,105 @@
+"""Pictures over their captions, as one picture."""
+
+import io
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from qkv.figures.fonts import drawing, printable, substitute
+
+_COLUMNS, _SIDE, _GAP, _LINE, _LEAST_WIDTH = 8, 96, 6, 26, 384
+_SAMPLE, _NAME = 112, 18
+_DPI, _POINTS = 100, 9
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A line of text on a sheet.
+
+    Attributes:
+        text: what does not fit is cut.
+        left: where it begins, in pixels.
+        middle: its height, in pixels from the top.
+        width: how much room there is.
+    """
+
+    text: str
+    left: int
+    middle: float
+    width: int
+
+
+def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> bytes:
+    """A PNG file: the pictures of each caption over it, eight a row.
+
+    Args:
+        pictures: of each caption, all of one size.
+        captions: one for each list of pictures; what does not fit into a line is cut.
+    """
+    side = max(_SIDE // pictures[0][0].width, 1) * pictures[0][0].width
+    columns = min(_COLUMNS, max(map(len, pictures)))
+    width = max(columns * (side + _GAP) + _GAP, _LEAST_WIDTH)
+    heights = [-(-len(row) // columns) * (side + _GAP) + _LINE for row in pictures]
+    bottoms = list(accumulate(heights, initial=_GAP))
+    sheet = Image.new("RGB", (width, bottoms[-1]), "white")
+    for top, row in zip(bottoms, pictures):
+        for number, picture in enumerate(row):
+            place = _GAP + number % columns * (side + _GAP), top + number // columns * (side + _GAP)
+            sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST), place)
+    room = width - 2 * _GAP
+    labels = [
+        _Label(caption, _GAP, bottom - (_LINE + _GAP) / 2, room) for caption, bottom in zip(captions, bottoms[1:])
+    ]
+    return _labelled(sheet, labels)
+
+
+def draw_samples(pictures: Sequence[Image.Image], names: Sequence[str]) -> bytes:
+    """A PNG file: pictures eight a row, each over its name.
+
+    Args:
+        pictures: are scaled to one size.
+        names: one for each; what is wider than the picture is cut.
+    """
+    width, height = _SAMPLE + _GAP, _SAMPLE + _NAME + _GAP
+    sheet = Image.new("RGB", (_COLUMNS * width + _GAP, -(-len(pictures) // _COLUMNS) * height + _GAP), "white")
+    labels = []
+    for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+        left, top = _GAP + place % _COLUMNS * width, _GAP + place // _COLUMNS * height
+        sheet.paste(picture.convert("RGB").resize((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST), (left, top))
+        labels.append(_Label(name, left, top + _SAMPLE + _NAME / 2, _SAMPLE))
+    return _labelled(sheet, labels)
+
+
+def _labelled(sheet: Image.Image, labels: Sequence[_Label]) -> bytes:
+    """The sheet with lines of text on it, as a PNG file."""
+    with drawing("".join(label.text for label in labels) + "…") as missing:
+        figure = Figure(figsize=(sheet.width / _DPI, sheet.height / _DPI), dpi=_DPI)
+        FigureCanvasAgg(figure)
+        figure.figimage(np.asarray(sheet))
+        for label in labels:
+            place = label.left / sheet.width, 1 - label.middle / sheet.height
+            text = substitute(printable(label.text), missing)
+            _cut(figure.text(*place, text, fontsize=_POINTS, va="center_baseline"), label.width)
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _cut(label: Text, width: int) -> None:
+    """Leave of a text what fits into so many pixels."""
+    text = label.get_text()
+    if label.get_window_extent().width <= width:
+        return
+
+    def needed(kept: int) -> float:
+        label.set_text(text[:kept] + "…")
+        return label.get_window_extent().width
+
+    label.set_text(text[: bisect_right(range(len(text)), width, key=needed) - 1] + "…")

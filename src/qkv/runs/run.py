@@ -1,0 +1,72 @@
+"""A run: a folder with a recipe, its prepared data, checkpoints, metrics, and the model to use."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from qkv.errors import QkvError
+from qkv.files import atomic_folder
+from qkv.model_directory import find_model, read_config
+from qkv.systems.registry import TASKS
+from qkv.train.distributed import World
+from qkv.systems.recipe import RECIPE, Recipe
+from qkv.train.trainer import Trainer
+
+INITIAL = "initial"
+
+
+def open_run(run: Path, recipe: Recipe, console: Console, world: World) -> Trainer:
+    """Prepare the data, report on it, build the model, and go to the newest checkpoint if there is one.
+
+    With several processes the first prepares the data and the others find it.
+
+    Raises:
+        QkvError: the data or the initial model cannot be used.
+    """
+    torch.manual_seed(recipe.seed)  # the new weights
+    with world.leader_first(), _explained(run / INITIAL, recipe.initial):
+        begins = world.leads and not (run / RECIPE).exists()
+        initial = _keep(recipe.initial, recipe.system, run, begins) if recipe.initial else None
+        task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, console, initial)
+    return Trainer(task, recipe.training, run, recipe.seed, console, world)
+
+
+def find_initial(name_or_folder: str, system: str) -> Path:
+    """The model directory of a model to start from.
+
+    Raises:
+        QkvError: there is none, or it is of another system.
+    """
+    folder = find_model(name_or_folder)
+    if (found := read_config(folder)["system"]) != system:
+        raise QkvError(f"initial: {folder} is a {found}, not a {system}; choose a model of the same system")
+    return folder
+
+
+def _keep(initial: str, system: str, run: Path, begins: bool) -> Path:
+    """A copy of the initial model in the run, which then goes on even where the original has changed or gone.
+
+    Made when the run begins, also over what an attempt that failed may have left.
+    """
+    kept = run / INITIAL
+    if begins:
+        folder = find_initial(initial, system)
+        with atomic_folder(kept) as temporary:
+            for file in folder.iterdir():
+                shutil.copyfile(file, temporary / file.name)
+    return kept
+
+
+@contextmanager
+def _explained(kept: Path, initial: str | None) -> Iterator[None]:
+    """Have errors about the copy of the initial model, which nobody named, say what it is a copy of."""
+    try:
+        yield
+    except QkvError as error:
+        if initial is None or str(kept) not in str(error):
+            raise
+        raise QkvError(f"{error} ({kept} is the run's copy of {initial}, which it starts from)") from error

@@ -1,0 +1,1 @@
+"""Pictures to classes: the Vision Transformer."""

@@ -1,0 +1,237 @@
+"""A picture to the classes it may be of: preprocessing, model and calibration behind `classify`."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from qkv.config import parse
+from qkv.data.pictures.decode import Picture, open_picture
+from qkv.data.pictures.preprocessing import Preprocessing
+from qkv.errors import QkvError
+from qkv.model_directory import read_config, read_weights
+from qkv.models.vit import ViT, ViTConfig
+from qkv.models.weights import set_weights
+from qkv.runtime import fused, inference_device
+from qkv.systems.judge import named_label
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_BATCH = 32
+_CACHED = 5 * 2**20  # numbers in a layer's widest activation, 20 MiB: larger ones are slower, by measurement
+_READERS = 4  # threads that decode pictures while the model computes; decoding releases Python's lock
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class that a picture may be of.
+
+    Attributes:
+        label: its name.
+        probability: that it is, calibrated on the validation pictures of the model.
+    """
+
+    label: str
+    probability: float
+
+
+class Classifier:
+    """A trained classifier of pictures.
+
+    Attributes:
+        model: the Vision Transformer.
+        labels: the classes, in the order of the model's outputs.
+        preprocessing: from a picture to what the model reads.
+        temperature: what logits are divided by (Guo et al. 2017).
+    """
+
+    def __init__(
+        self, model: ViT, labels: Sequence[str], preprocessing: Preprocessing, temperature: float = 1.0
+    ) -> None:
+        self.model, self.labels = model.eval(), tuple(labels)
+        self.preprocessing, self.temperature = preprocessing, temperature
+        self._fused = fused(self.model)
+
+    @classmethod
+    def load(cls, folder: Path, device: str | None = None) -> "Classifier":
+        """Read a model folder.
+
+        Args:
+            folder: holds config.json and weights.
+            device: where to run; the GPU if there is one unless given.
+
+        Raises:
+            QkvError: something is missing, damaged or does not fit together.
+        """
+        config, where = read_config(folder), str(folder / "config.json")
+        labels, temperature = config.get("labels"), config.get("temperature")
+        sections = [config.get(name) for name in ("model", "preprocessing")]
+        if not isinstance(labels, list) or not labels or not all(isinstance(section, dict) for section in sections):
+            raise QkvError(f"{where} lacks labels, model or preprocessing: it is no classifier's")
+        if not isinstance(temperature, float | int) or not temperature > 0:
+            raise QkvError(f"{where}: temperature must be a positive number, not {temperature!r}")
+        model = ViT(parse(ViTConfig, config["model"], f"{where}: model"), len(labels))
+        set_weights(model, read_weights(folder), str(folder))
+        preprocessing = parse(Preprocessing, config["preprocessing"], f"{where}: preprocessing")
+        if preprocessing.channels != model.config.channels:
+            raise QkvError(f"{where}: preprocessing.channels is not model.channels; restore the file")
+        if preprocessing.size % model.config.cell:
+            raise QkvError(
+                f"{where}: preprocessing.size is no multiple of a patch ({model.config.cell}); restore the file"
+            )
+        model.to(inference_device(device))
+        return cls(model, [str(label) for label in labels], preprocessing, float(temperature))
+
+    @overload
+    def classify(
+        self, images: Picture, top_k: int = 5, progress: Callable[[int, int], None] | None = None
+    ) -> list[Prediction]: ...
+
+    @overload
+    def classify(
+        self, images: Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
+    ) -> list[list[Prediction]]: ...
+
+    def classify(
+        self,
+        images: Picture | Sequence[Picture],
+        top_k: int = 5,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """The most probable classes, best first.
+
+        Args:
+            images: a picture, or a list of them, which then gives a list of lists.
+            top_k: how many classes to give.
+            progress: called after each batch with the pictures done, and how many there are.
+
+        Raises:
+            QkvError: a picture cannot be read; the message names it.
+        """
+        if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
+            return self.classify([images], top_k, progress)[0]
+        if top_k < 1:
+            raise QkvError(f"top_k must be at least 1, not {top_k}")
+        found: list[list[Prediction]] = []
+        for _, answer in self.stream(images, top_k):
+            if isinstance(answer, QkvError):
+                raise answer
+            found.append(answer)
+            if progress is not None:
+                progress(len(found), len(images))
+        return found
+
+    def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
+        """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says.
+
+        Raises:
+            QkvError: the caption names no label, or several.
+        """
+        label = named_label(caption, self.labels)
+        found = []
+        for _, logits in self.logits(images, self._opened):
+            if isinstance(logits, QkvError):
+                raise logits
+            found.append(self._probabilities(logits)[label].item())
+        return found
+
+    def stream(
+        self, images: Iterable[Picture], top_k: int = 5
+    ) -> Iterator[tuple[Picture, list[Prediction] | QkvError]]:
+        """Each picture with its classes, or with what is wrong with it, in order and as soon as its batch is done."""
+        whole = (_loaded(picture) for picture in images)
+        for picture, logits in self.logits(whole, self._opened):
+            yield picture, logits if isinstance(logits, QkvError) else self._best(logits, top_k)
+
+    def logits(
+        self, items: Iterable[T], read: Callable[[T], Image.Image]
+    ) -> Iterator[tuple[T, Float[Tensor, "K"] | QkvError]]:
+        """Each item with the logits of its picture, before calibration, or with what is wrong with it; in order.
+
+        Args:
+            items: whatever stands for a picture.
+            read: makes the picture of an item; called in threads, a batch ahead of the model.
+        """
+
+        def prepare(item: T) -> Tensor | QkvError:
+            try:
+                return self.preprocessing(read(item))
+            except QkvError as error:
+                return error
+
+        for batch, tensors in _ahead(items, prepare):
+            good = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+            rows = iter(self.run(torch.stack(good)) if good else ())
+            for item, tensor in zip(batch, tensors, strict=True):
+                yield item, tensor if isinstance(tensor, QkvError) else next(rows)
+
+    @torch.inference_mode()
+    def run(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Logits, before calibration, of pictures that are preprocessed already."""
+        device = self.model.head.weight.device
+        if device.type != "cpu":
+            return self.model(images.to(device)).float().cpu()
+        # A batch whose activations leave the caches is slower than its parts one after the other.
+        cells = images[0, 0].numel() // self.model.config.cell**2
+        at_once = max(1, _CACHED // (cells * self.model.config.d_ff))
+        return torch.cat([self._fused(part).float() for part in images.split(at_once)])
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
+        """What the classes are read from: a vector for each picture (`ViT.features`).
+
+        Raises:
+            QkvError: a picture cannot be read; the message names it.
+        """
+        found = [torch.empty(0, self.model.config.d_model)]
+        for start in range(0, len(images), _BATCH):
+            pixels = [self.preprocessing(self._opened(image)) for image in images[start : start + _BATCH]]
+            found.append(self.model.features(torch.stack(pixels).to(self.model.head.weight.device)).float().cpu())
+        return torch.cat(found)
+
+    def _opened(self, picture: Picture) -> Image.Image:
+        return open_picture(picture, self.preprocessing.channels, self.preprocessing.shorter_side)
+
+    def _probabilities(self, logits: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
+        return (logits / self.temperature).softmax(dim=0)
+
+    def _best(self, logits: Float[Tensor, "K"], top_k: int) -> list[Prediction]:
+        best = self._probabilities(logits).topk(min(top_k, len(self.labels)))
+        return [
+            Prediction(self.labels[label], probability)
+            for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+
+
+def _loaded(picture: Picture) -> Picture:
+    """The picture, decoded if it is one of Pillow's that reads its file on first use, which threads must not share."""
+    if isinstance(picture, Image.Image):
+        with suppress(Exception):  # what is wrong with it, `open_picture` says
+            picture.load()
+    return picture
+
+
+def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[list[T], list[R]]]:
+    """Batches of items with what is prepared of them, the next one prepared while the caller works on one."""
+    source = iter(items)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="pictures") as pool:
+
+        def start() -> tuple[list[T], list[Future[R]]]:
+            batch = list(islice(source, _BATCH))
+            return batch, [pool.submit(prepare, item) for item in batch]
+
+        batch, futures = start()
+        while batch:
+            upcoming = start()
+            yield batch, [future.result() for future in futures]
+            batch, futures = upcoming

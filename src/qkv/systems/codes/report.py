@@ -1,0 +1,143 @@
+"""How well pictures come back from their codes, and how much of the codebook they use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from qkv.data.pictures.listing import EvenSample, PictureList
+from qkv.errors import QkvError
+from qkv.metrics.codes import codebook_use, perplexity
+from qkv.metrics.pictures import psnr, ssim
+from qkv.systems.codes.pipeline import ImageCodes
+
+_SHOWN = 32
+
+
+@dataclass(frozen=True)
+class CodebookReport:
+    """Which of the codes are used.
+
+    Attributes:
+        codes: how many there are.
+        use: share of them that occurs at all, from 0 to 1.
+        perplexity: how many it would be if all were used alike.
+    """
+
+    codes: int
+    use: float
+    perplexity: float
+
+    @classmethod
+    def of(cls, counts: Int[Tensor, "K"]) -> "CodebookReport":
+        """From how often each code occurs; at least one does."""
+        return cls(len(counts), codebook_use(counts.double()), perplexity(counts.double()))
+
+
+@dataclass(frozen=True)
+class CodesReport:
+    """Scores of a discrete VAE on pictures.
+
+    Attributes:
+        pictures: how many were read.
+        unreadable: one line for each that could not be read.
+        psnr: peak signal-to-noise ratio of the reconstructions in decibels, the mean over pictures.
+        ssim: structural similarity to the originals, at most 1, the mean over pictures.
+        codebook: of the codes of these pictures.
+        originals: some of the pictures, evenly chosen, from 0 to 1.
+        reconstructions: of these.
+    """
+
+    pictures: int
+    unreadable: tuple[str, ...]
+    psnr: float
+    ssim: float
+    codebook: CodebookReport
+    originals: Float[Tensor, "N C H W"]
+    reconstructions: Float[Tensor, "N C H W"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields but for the pictures themselves, as plain lists and numbers."""
+        fields = {name: getattr(self, name) for name in ("pictures", "unreadable", "psnr", "ssim")}
+        return {**fields, "codebook": vars(self.codebook)}
+
+
+class CodesMeter:
+    """Collects a `CodesReport`, batch by batch.
+
+    Args:
+        codes: the discrete VAE.
+        total: how many pictures there will be, readable or not.
+    """
+
+    def __init__(self, codes: ImageCodes, total: int) -> None:
+        self._codes = codes
+        self._sample = EvenSample(total, _SHOWN)
+        self._counts = torch.zeros(codes.model.config.codes, dtype=torch.int64)
+        self._sums = torch.zeros(2, dtype=torch.float64)
+        self._pictures = 0
+        self._shown: list[Tensor] = []
+
+    def add(self, numbers: list[int], pixels: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Count some pictures in.
+
+        Args:
+            numbers: of the pictures among all.
+            pixels: the pictures, at the model's size.
+
+        Returns:
+            Their reconstructions, from 0 to 1.
+        """
+        codes = self._codes.encode_pixels(pixels)
+        originals, decoded = pixels.float() / 255, self._codes.decode_pixels(codes).float().cpu()
+        self._counts += codes.flatten().cpu().bincount(minlength=len(self._counts))
+        self._sums += torch.stack([psnr(originals, decoded).sum(), ssim(originals, decoded).sum()])
+        self._pictures += len(numbers)
+        rows = self._sample.rows(numbers)
+        self._shown.append(torch.stack([originals[rows], decoded[rows]]))
+        return decoded
+
+    def report(self, unreadable: list[str]) -> CodesReport:
+        """What has been counted.
+
+        Args:
+            unreadable: one line for each picture that could not be.
+
+        Raises:
+            QkvError: that is all of them.
+        """
+        if not self._pictures:
+            raise QkvError(f"no picture can be read{f'; the first: {unreadable[0]}' if unreadable else ''}")
+        mean_psnr, mean_ssim = (self._sums / self._pictures).tolist()
+        originals, reconstructions = torch.cat(self._shown, dim=1)
+        codebook = CodebookReport.of(self._counts)
+        return CodesReport(
+            self._pictures, tuple(unreadable), mean_psnr, mean_ssim, codebook, originals, reconstructions
+        )
+
+
+def evaluate_codes(
+    codes: ImageCodes, pictures: PictureList, progress: Callable[[int, int], object] | None = None
+) -> CodesReport:
+    """Reconstruct all pictures and compare.
+
+    Args:
+        codes: the discrete VAE.
+        pictures: the pictures.
+        progress: called after each batch with the pictures done, and how many there are.
+
+    Raises:
+        QkvError: no picture can be read.
+    """
+    meter, unreadable, done = CodesMeter(codes, len(pictures)), list[str](), 0
+    for batch in pictures.batches(codes.preprocessing):
+        if batch.numbers:
+            meter.add(batch.numbers, batch.pixels)
+        unreadable += batch.unreadable
+        done += len(batch.numbers) + len(batch.unreadable)
+        if progress is not None:
+            progress(done, len(pictures))
+    return meter.report(unreadable)

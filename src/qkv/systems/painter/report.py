@@ -1,0 +1,331 @@
+"""How good a painter is: whether its pictures show what captions say, how varied they are, and whether they are copies.
+
+What is measured of drawn pictures is measured of real ones beside it, and of what the codes leave of these, since no
+drawing can be better.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Unpack
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from qkv.data.captions.evaluation import EvaluationData, Prompt
+from qkv.data.pictures.listing import EvenSample, PictureList
+from qkv.data.pictures.preprocessing import to_pixels
+from qkv.errors import QkvError
+from qkv.metrics.distances import mean_pairwise_distance, nearest_distances
+from qkv.metrics.fid import frechet_distance
+from qkv.systems.classifier.pipeline import Classifier
+from qkv.systems.codes.report import CodebookReport, CodesMeter, CodesReport
+from qkv.systems.judge import named_label
+from qkv.systems.painter.pipeline import DrawingOptions, Painter
+
+LEAST_FOR_FID = 2000
+"""Pictures; with fewer, the covariances of the features say more of the sample than of the painter."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many pictures of it are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class ClassFidelity:
+    """Of the pictures that were to show a class, the share (from 0 to 1) in which the judge reads it."""
+
+    label: str
+    share: float
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How often a classifier reads from a picture what its caption says.
+
+    Attributes:
+        share: of all pictures, from 0 to 1.
+        classes: of those of each class that a caption names.
+    """
+
+    share: float
+    classes: tuple[ClassFidelity, ...]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of pictures to their nearest training picture: root mean squares of differences between pixels, from 0 to 1."""
+
+    mean: float
+    median: float
+    least: float
+
+    @classmethod
+    def of(cls, distances: Float[Tensor, "N"]) -> "Distances":
+        """Of one picture at least."""
+        return cls(distances.mean().item(), distances.median().item(), distances.min().item())
+
+
+@dataclass(frozen=True)
+class NearestReport:
+    """How near pictures are to training pictures; a painter that knows these by heart is nearer than real ones are.
+
+    Attributes:
+        train: number of training pictures.
+        drawn: from drawn pictures.
+        real: from as many real ones that were not trained on, or from all there are.
+        reconstructed: from what the codes leave of these. It is what to compare `drawn` with, since whatever is a
+            little blurred is nearer to everything.
+    """
+
+    train: int
+    drawn: Distances
+    real: Distances
+    reconstructed: Distances
+
+
+@dataclass(frozen=True)
+class PainterReport:
+    """Scores of a painter.
+
+    Attributes:
+        prompts: the captions.
+        images: the pictures drawn for each.
+        left_out: one line for each picture or caption that is left out.
+        codebook: of the codes of drawn pictures.
+        reconstruction: of the real pictures.
+        fidelity: None without a judge.
+        diversity: the mean distance of two pictures of the same caption, as a root mean square of differences between
+            pixels, from 0 to 1; None if there is one picture of each.
+        nearest: None if the training pictures are unknown.
+        fid: the Fréchet distance of drawn from real pictures over the judge's features; None if there is no judge or
+            too few pictures.
+        why_no_fid: which of these; empty if there is one.
+    """
+
+    prompts: tuple[Prompt, ...]
+    images: list[list[Image.Image]]
+    left_out: tuple[str, ...]
+    codebook: CodebookReport
+    reconstruction: CodesReport
+    fidelity: Fidelity | None
+    diversity: float | None
+    nearest: NearestReport | None
+    fid: float | None
+    why_no_fid: str
+
+    @property
+    def drawn(self) -> int:
+        """Number of pictures drawn."""
+        return sum(map(len, self.images))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields but for the pictures themselves, as plain lists and numbers."""
+        return {
+            "captions": len(self.prompts),
+            "pictures": self.drawn,
+            "left_out": self.left_out,
+            "codebook": asdict(self.codebook),
+            "reconstruction": self.reconstruction.to_json(),
+            "fidelity": self.fidelity and asdict(self.fidelity),
+            "diversity": self.diversity,
+            "nearest": self.nearest and asdict(self.nearest),
+            "fid": self.fid,
+            "why_no_fid": self.why_no_fid,
+        }
+
+
+def evaluate_painter(
+    painter: Painter,
+    data: EvaluationData,
+    *,
+    judge: Classifier | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[DrawingOptions],
+) -> PainterReport:
+    """Draw pictures for captions and measure them.
+
+    Args:
+        painter: what `qkv.load` returns.
+        data: captions with their pictures, and the pictures that the painter was trained on, if known.
+        judge: reads classes from pictures. The class of a caption is that of its picture, if that has one; else it is
+            the one label of the judge that the caption names (`named_label`).
+        limit: draw no more than so many captions, evenly chosen.
+        progress: called now and then.
+        **options: as `Painter.drawings` takes them; `n` is the number of pictures for each caption.
+
+    Raises:
+        QkvError: there is no caption that the painter can read, the class of a caption is not known to the judge, no
+            picture can be read, or options contradict one another.
+    """
+    report: Progress = progress or (lambda *_: None)
+    prompts, left_out = _readable(data.prompts, painter)
+    prompts = _some(prompts, limit or len(prompts))
+    wanted = [] if judge is None else [_label(prompt, judge.labels) for prompt in prompts]
+    images, codes = _draw(painter, prompts, options, report)
+    drawn = torch.stack([to_pixels(image) for row in images for image in row])
+    why_no_fid = _why_no_fid(judge, len(drawn), len(data.pictures))
+    real = _Real.measure(painter, data, judge if not why_no_fid else None, len(drawn), report)
+    why_no_fid = why_no_fid or _why_no_fid(judge, len(drawn), real.codes.pictures)  # some may be unreadable
+    return PainterReport(
+        prompts=prompts,
+        images=images,
+        left_out=(*data.left_out, *left_out),
+        codebook=CodebookReport.of(codes.flatten().bincount(minlength=painter.dvae.config.codes)),
+        reconstruction=real.codes,
+        fidelity=None if judge is None else _fidelity(judge, wanted, images, report),
+        diversity=_diversity(drawn, len(images[0])),
+        nearest=None if data.train is None else _nearest(painter, drawn, real, data.train, report),
+        fid=None if judge is None or why_no_fid else frechet_distance(_features(judge, drawn, report), real.features),
+        why_no_fid=why_no_fid,
+    )
+
+
+def _readable(prompts: Sequence[Prompt], painter: Painter) -> tuple[tuple[Prompt, ...], list[str]]:
+    """Those of the captions that the painter can read, and a line for each other one.
+
+    Raises:
+        QkvError: there are none.
+    """
+    lengths = [len(row) for row in painter.tokenizer.encode([prompt.text for prompt in prompts])]
+    most = painter.model.config.text_length
+    good = tuple(prompt for prompt, length in zip(prompts, lengths) if 0 < length <= most)
+    left_out = [
+        f"the caption {prompt.text[:40]!r} has {length:,} tokens, the model reads 1 to {most}"
+        for prompt, length in zip(prompts, lengths)
+        if not 0 < length <= most
+    ]
+    if not good:
+        raise QkvError(f"there is no caption to draw{f'; the first: {left_out[0]}' if left_out else ''}")
+    return good, left_out
+
+
+def _some(prompts: Sequence[Prompt], count: int) -> tuple[Prompt, ...]:
+    """So many of them, always the same, in their order; not evenly spaced, since captions may repeat in a cycle."""
+    chosen = np.random.default_rng(0).permutation(len(prompts))[:count]
+    return tuple(prompts[number] for number in sorted(chosen.tolist()))
+
+
+def _label(prompt: Prompt, labels: Sequence[str]) -> int:
+    """The number of the judge's label for a caption."""
+    if prompt.label is not None and prompt.label in labels:
+        return labels.index(prompt.label)
+    return named_label(prompt.text if prompt.label is None else prompt.label, labels)
+
+
+def _draw(
+    painter: Painter, prompts: Sequence[Prompt], options: DrawingOptions, report: Progress
+) -> tuple[list[list[Image.Image]], Int[Tensor, "D N"]]:
+    """Pictures for each caption, and the codes of all of them."""
+    each = painter.model.config.image_length
+    drawings = painter.drawings(
+        [prompt.text for prompt in prompts],
+        **options,
+        progress=lambda done, total: report("drawing", done // each, total // each),
+    )
+    codes = torch.stack([drawing.codes for row in drawings for drawing in row])
+    return [[drawing.image for drawing in row] for row in drawings], codes
+
+
+def _fidelity(
+    judge: Classifier, wanted: Sequence[int], images: Sequence[Sequence[Image.Image]], report: Progress
+) -> Fidelity:
+    flat = [image for row in images for image in row]
+    best = judge.classify(flat, top_k=1, progress=partial(report, "judging"))
+    right: dict[int, list[bool]] = {label: [] for label in sorted(set(wanted))}
+    of_each = [label for label, row in zip(wanted, images) for _ in row]
+    for label, (read,) in zip(of_each, best, strict=True):
+        right[label].append(read.label == judge.labels[label])
+    classes = [ClassFidelity(judge.labels[label], sum(row) / len(row), len(row)) for label, row in right.items()]
+    return Fidelity(sum(map(sum, right.values())) / len(flat), tuple(classes))
+
+
+@dataclass(frozen=True)
+class _Real:
+    """What is found out about real pictures.
+
+    Attributes:
+        codes: how they come back from their codes.
+        sample: at most as many of them as were drawn, if they are to be compared with training pictures.
+        decoded: what their codes leave of these.
+        features: the judge's, of all of them, if these are needed.
+    """
+
+    codes: CodesReport
+    sample: UInt8[Tensor, "S C H W"]
+    decoded: UInt8[Tensor, "S C H W"]
+    features: Float[Tensor, "M D"]
+
+    @classmethod
+    def measure(
+        cls, painter: Painter, data: EvaluationData, judge: Classifier | None, drawn: int, report: Progress
+    ) -> "_Real":
+        total, preprocessing = len(data.pictures), painter.preprocessing
+        meter, unreadable, done = CodesMeter(painter.image_codes, total), list[str](), 0
+        chosen = EvenSample(total, 0 if data.train is None else drawn)
+        blank = torch.empty(0, preprocessing.channels, preprocessing.size, preprocessing.size, dtype=torch.uint8)
+        sample, decoded, features = [blank], [blank], list[Tensor]()
+        for batch in data.pictures.batches(preprocessing):
+            if batch.numbers:
+                back = meter.add(batch.numbers, batch.pixels)
+                rows = chosen.rows(batch.numbers)
+                sample.append(batch.pixels[rows])
+                decoded.append((back[rows] * 255).round().byte())
+                features += [] if judge is None else [judge.features(_arrays(batch.pixels))]
+            unreadable += batch.unreadable
+            done += len(batch.numbers) + len(batch.unreadable)
+            report("real pictures", done, total)
+        found = torch.cat(features) if features else torch.empty(0, 0)
+        return cls(meter.report(unreadable), torch.cat(sample), torch.cat(decoded), found)
+
+
+def _diversity(drawn: UInt8[Tensor, "D C H W"], each: int) -> float | None:
+    """The mean over captions of the mean distance of two of their pictures, `each` of which follow one another."""
+    if each < 2:
+        return None
+    means = [mean_pairwise_distance(part) for part in drawn.split(each)]
+    return sum(means) / len(means)
+
+
+def _nearest(
+    painter: Painter, drawn: UInt8[Tensor, "D C H W"], real: _Real, train: PictureList, report: Progress
+) -> NearestReport | None:
+    done = read = 0
+
+    def pixels(batch: Any) -> UInt8[Tensor, "B C H W"]:
+        nonlocal done, read
+        done, read = done + len(batch.numbers) + len(batch.unreadable), read + len(batch.numbers)
+        report("training pictures", done, len(train))
+        return batch.pixels
+
+    parts = drawn, real.sample, real.decoded
+    found = nearest_distances(torch.cat(parts), map(pixels, train.batches(painter.preprocessing)))
+    if not read:
+        raise QkvError("no training picture can be read")
+    return NearestReport(read, *map(Distances.of, found.split([len(part) for part in parts])))
+
+
+def _why_no_fid(judge: Classifier | None, drawn: int, real: int) -> str:
+    if judge is None:
+        return "it needs a judge, whose features it is taken over"
+    if min(drawn, real) < LEAST_FOR_FID:
+        return f"it needs {LEAST_FOR_FID:,} pictures: there are {drawn:,} drawn and {real:,} real ones"
+    return ""
+
+
+def _features(judge: Classifier, drawn: UInt8[Tensor, "D C H W"], report: Progress) -> Float[Tensor, "D F"]:
+    features, done = [], 0
+    for part in drawn.split(64):
+        features.append(judge.features(_arrays(part)))
+        done += len(part)
+        report("features", done, len(drawn))
+    return torch.cat(features)
+
+
+def _arrays(pixels: UInt8[Tensor, "B C H W"]) -> list[Any]:
+    """Each picture as an array [H, W, C]."""
+    return list(pixels.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,88 @@
+"""A recipe: one YAML file that says everything about a training run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qkv.config import assign, nearest, parse, read_yaml
+from qkv.errors import QkvError
+from qkv.files import atomic_file
+from qkv.systems.registry import TASKS
+from qkv.train.config import TrainingConfig
+
+RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train and how.
+
+    Attributes:
+        system: which of `TASKS`.
+        seed: of new weights, data order, dropout and subword sampling.
+        initial: a trained model to start from: a bundled model's name, a model folder or a run. None starts from new
+            weights.
+        task: the task's own configuration: data, tokenizer, model, loss.
+        training: the loop's configuration.
+    """
+
+    system: str
+    seed: int
+    initial: str | None
+    task: Any
+    training: TrainingConfig
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any], where: str, assignments: Iterable[str] = ()) -> "Recipe":
+        """Check and complete a recipe.
+
+        Args:
+            data: `system`, `seed`, `initial`, `training`, and the fields of the task's configuration.
+            where: the origin of `data`, named in errors.
+            assignments: `section.field=value`, each replacing or adding one field.
+
+        Raises:
+            QkvError: a field is unknown, missing, of the wrong type or contradictory.
+        """
+        data = assign(data, assignments)
+        system = data.pop("system", None)
+        if system not in TASKS:
+            raise QkvError(f"{where}: system is {system!r}; {nearest(str(system), TASKS)}")
+        seed = data.pop("seed", 1)
+        if not isinstance(seed, int) or seed < 0:
+            raise QkvError(f"{where}: seed must be a whole number from 0 on, not {seed!r}")
+        initial = data.pop("initial", None)
+        if not isinstance(initial, str | None):
+            raise QkvError(f"{where}: initial must name a model or a folder, not {initial!r}")
+        training = parse(TrainingConfig, data.pop("training", {}), f"{where}: training")
+        return cls(system, seed, initial, parse(TASKS[system].Config, data, where), training)
+
+    @classmethod
+    def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
+        """A recipe that the user did not write; see `from_mapping`. Asked for fewer steps, it warms up in fewer too."""
+        assignments = list(assignments)
+        training = assign(data, assignments)["training"]
+        named = any(assignment.startswith("training.warmup=") for assignment in assignments)
+        if not named and isinstance(steps := training["max_steps"], int):
+            assignments.append(f"training.warmup={min(training['warmup'], max(steps, 0) // 10)}")
+        return cls.from_mapping(data, "the suggestion", assignments)
+
+    @classmethod
+    def read(cls, path: Path, assignments: Iterable[str] = ()) -> "Recipe":
+        """Read a recipe file; see `from_mapping`. Relative data paths count from the current folder."""
+        return cls.from_mapping(read_yaml(path), str(path), assignments)
+
+    def write(self, path: Path) -> None:
+        """Write the complete recipe, every default spelled out."""
+        data = {
+            "system": self.system,
+            "seed": self.seed,
+            "initial": self.initial,
+            **asdict(self.task),
+            "training": asdict(self.training),
+        }
+        with atomic_file(path) as temporary:
+            temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")

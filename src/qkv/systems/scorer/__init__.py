@@ -1,0 +1,1 @@
+"""How well captions and pictures go together: CLIP."""

@@ -1,0 +1,93 @@
+"""Sensible sizes for telling which caption belongs to which picture, for training without a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qkv.systems.suggestion import Suggestion, encoder, text_length, training
+
+_PARTS = 4
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What suits up to so many pictures: fewer pictures, fewer weights and smaller batches, more dropout and epochs."""
+
+    pictures: float
+    d_model: int
+    n_layers: int
+    vocabulary: int
+    dropout: float
+    batch: int
+    epochs: int
+
+
+_SIZES = (
+    _Size(pictures=3_000, d_model=64, n_layers=3, vocabulary=512, dropout=0.2, batch=64, epochs=150),
+    _Size(pictures=30_000, d_model=128, n_layers=4, vocabulary=2_000, dropout=0.1, batch=128, epochs=60),
+    _Size(pictures=300_000, d_model=192, n_layers=6, vocabulary=8_000, dropout=0.1, batch=128, epochs=40),
+    _Size(pictures=float("inf"), d_model=384, n_layers=12, vocabulary=16_000, dropout=0.0, batch=128, epochs=10),
+)
+
+
+def suggest_scorer(
+    pictures: int,
+    side: int,
+    channels: int,
+    longest: int,
+    on_accelerator: bool = False,
+    initial: Mapping[str, Any] | None = None,
+) -> Suggestion:
+    """Sizes for CLIP.
+
+    Args:
+        pictures: to train on.
+        side: pixels of the shorter side of a typical picture.
+        channels: 1 if all pictures are grey, else 3.
+        longest: bytes of the longest of their captions.
+        on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and the batches of a step apart, so
+            that several processes can share them; a GPU has them in one, where a picture is told from more captions.
+        initial: config.json of the scorer to start from, whose sizes and vocabulary are kept. It needs fewer epochs
+            and smaller steps than new weights.
+    """
+    size = next(size for size in _SIZES if pictures <= size.pictures)
+    model, vocabulary = _model(size, side, channels, longest, on_accelerator), size.vocabulary
+    epochs, peak = size.epochs, 1e-3
+    if initial is not None:
+        model, vocabulary = dict(initial["model"]), initial["vocabulary"]
+        epochs, peak = max(size.epochs // 5, 1), 3e-4
+    image, text = model["image"], model["text"]
+    parts, batch = (1, _PARTS * size.batch) if on_accelerator else (_PARTS, size.batch)
+    steps = max(pictures * epochs // (parts * batch), 300)
+    sections: dict[str, Any] = {
+        "data": {"batch_size": batch, "text_length": text["text_length"]},
+        "tokenizer": {"vocabulary": vocabulary},
+        "model": model,
+        "training": {**training(steps, parts), "learning_rate": peak, "weight_decay": 0.05, "beta2": 0.98},
+    }
+    if initial is not None:
+        sections |= {name: initial["preprocessing"][name] for name in ("resize", "crop", "interpolation")}
+    pixels = image["image_size"]
+    reason = (
+        f"{pictures:,} pictures, mostly {side} pixels wide or high: read at {pixels} x {pixels} pixels, "
+        f"{image['n_layers']} layers of width {image['d_model']}; captions of up to {text['text_length']} tokens, "
+        f"{text['n_layers']} layers of width {text['d_model']}; {steps:,} steps of {parts * batch} pairs, each told "
+        f"from {batch}"
+    )
+    return Suggestion(sections, reason)
+
+
+def _model(size: _Size, side: int, channels: int, longest: int, on_accelerator: bool) -> dict[str, Any]:
+    """An encoder of pictures as a classifier's, and a shallower one of captions, which are short."""
+    image = encoder(size.d_model, size.n_layers, side, channels, on_accelerator)
+    text = {name: image[name] for name in ("d_model", "d_ff", "n_heads")}
+    return {
+        "image": {**image, "pool": "mean", "dropout": size.dropout},
+        "text": {
+            **text,
+            "text_length": text_length(longest),
+            "n_layers": max(size.n_layers // 2, 2),
+            "dropout": size.dropout,
+        },
+        "d_shared": size.d_model,
+    }

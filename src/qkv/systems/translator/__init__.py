@@ -1,0 +1,1 @@
+"""Text in one language to text in another: the Transformer."""

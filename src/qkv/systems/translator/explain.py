@@ -1,0 +1,64 @@
+"""Where a model looks: a translator on the words of both sentences, a classifier on the patches of a picture."""
+
+from qkv.data.parallel.vocabulary import Codec
+from qkv.data.text.tokenizer import BEGIN
+from qkv.errors import QkvError
+from qkv.explain import AttentionRecord, Token, record_attention
+from qkv.models.translator import TranslatorModel
+from qkv.systems.translator.pipeline import Translator
+from qkv.systems.translator.result import Translation
+
+
+def explain_translation(
+    translator: Translator, text: str, to: str, from_: str | None = None
+) -> tuple[Translation, AttentionRecord]:
+    """Translate a sentence and record where the model looks while it does.
+
+    Args:
+        translator: what `qkv.load` returns.
+        text: one sentence.
+        to: the language to translate into.
+        from_: the language of the text; checked if given.
+
+    Returns:
+        The translation, and its attention piece by piece; `.words()` of it is by words.
+
+    Raises:
+        QkvError: the text is empty or longer than the model takes at once, or the model lacks the language.
+    """
+    translation = translator.translate(text, to, from_)
+    if "empty" in translation.flags:
+        raise QkvError("there is nothing to explain: the sentence is empty")
+    if "split" in translation.flags:
+        longest = translator.max_source_tokens
+        raise QkvError(f"the text is longer than the {longest} pieces that the model takes at once: explain a sentence")
+    return translation, record_translation(translator.model, translator.codec, text, translation.text, to)
+
+
+def record_translation(model: TranslatorModel, codec: Codec, text: str, translation: str, to: str) -> AttentionRecord:
+    """The attention in one teacher-forced pass over a sentence and any translation of it.
+
+    Args:
+        model: the translator.
+        codec: its tokenizers.
+        text: one sentence.
+        translation: what the model made of it, or another translation that is of interest.
+        to: the language of the translation.
+
+    Raises:
+        QkvError: the model does not translate into `to`, or has too few positions for one of the sentences.
+    """
+    source, target = codec.encode_source([text], to)[0], codec.encode_target([translation])[0]
+    longest = max(len(source), len(target) + 1)
+    if model.config.positions == "learned" and longest > model.config.max_length:
+        raise QkvError(f"the sentence has {longest} pieces, the model has {model.config.max_length} positions")
+    pieces = [Token(piece) for piece in codec.target.pieces(target)]
+    begin, end = Token("<begin>", special=True), Token("<end>", special=True)
+    tag = [Token(f"<2{to}>", special=True)] if codec.target_tags else []
+    bare = source[len(tag) : -1]  # without tag and END
+    return AttentionRecord(
+        source=(*tag, *(Token(piece) for piece in codec.source.pieces(bare)), end),
+        target_input=(begin, *pieces),
+        target_output=(*pieces, end),
+        weights=record_attention(model, source, [BEGIN, *target]),
+    )

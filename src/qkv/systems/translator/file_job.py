@@ -1,0 +1,91 @@
+"""File to file: a progress bar, an output that appears when it is whole, and going on after a kill.
+
+What is done lies beside the output in OUTPUT.FINGERPRINT.partial. The fingerprint covers the texts, the model and the
+options, so that a rerun goes on only with its own work. Since a translation does not depend on its neighbours, the
+result is that of a run that was never interrupted.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.progress import (
+    Progress,
+    TaskID,
+)
+
+import qkv
+from qkv.errors import QkvError
+from qkv.model_directory import find_model
+from qkv.systems.translator.lines import Work, check_lines, file_blocks
+from qkv.terminal.progress import progress_bar
+
+
+def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any]) -> None:
+    """Translate each line of a file.
+
+    Args:
+        work: translates lines.
+        source: UTF-8 text; read through before anything is written.
+        output: appears when it is whole.
+        key: all that the result depends on but the texts; "model" names the model.
+
+    Raises:
+        QkvError: the source cannot be read or is not UTF-8.
+    """
+    survey = check_lines(source)
+    fingerprint = _fingerprint(survey.digest, key)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f"{output.name}.{fingerprint}.partial")
+    done = _whole_lines(partial)
+    if done:
+        print(f"going on behind line {done:,} of {survey.lines:,}", file=sys.stderr)
+    try:
+        with progress_bar("lines") as bar, partial.open("ab") as file:
+            task = bar.add_task(source.name, total=survey.lines, completed=done)
+            for block in file_blocks(source, skip=done):
+                file.write(work(block, _within(bar, task, done, len(block))))
+                file.flush()
+                done += len(block)
+                bar.update(task, completed=done)
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on behind line {done:,}", file=sys.stderr)
+        raise
+    if done != survey.lines:
+        raise QkvError(f"{source} changed while it was translated: {survey.lines:,} lines, then {done:,}; run it again")
+    os.replace(partial, output)
+    for stale in output.parent.glob(f"{_escaped(output.name)}.{'[0-9a-f]' * len(fingerprint)}.partial"):
+        stale.unlink(missing_ok=True)
+
+
+def _within(bar: Progress, task: TaskID, start: int, size: int) -> Callable[[int, int], None]:
+    """Shows the progress within a block of `size` lines that begins behind line `start`."""
+    return lambda done, total: bar.update(task, completed=start + size * done / total)
+
+
+def _fingerprint(digest: str, key: Mapping[str, Any]) -> str:
+    files = (path for path in find_model(key["model"]).iterdir() if path.is_file())
+    model = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    everything = json.dumps([qkv.__version__, digest, {**key, "model": model}], sort_keys=True)
+    return hashlib.sha256(everything.encode()).hexdigest()[:16]
+
+
+def _whole_lines(partial: Path) -> int:
+    """Number of lines that are done; one that was being written is dropped."""
+    if not partial.exists():
+        return 0
+    with partial.open("rb+") as file:
+        lines = end = 0
+        for line in file:
+            if line.endswith(b"\n"):
+                lines, end = lines + 1, end + len(line)
+        file.truncate(end)
+    return lines
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

@@ -1,0 +1,315 @@
+"""Text in one language to text in another: tokenizer, model and generation behind `translate`."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Unpack, overload
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from qkv.config import nearest, parse
+from qkv.data.parallel.vocabulary import Codec
+from qkv.data.text.tokenizer import BEGIN, END, PAD
+from qkv.errors import QkvError
+from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
+from qkv.model_directory import read_config, read_weights
+from qkv.models.translator import DecoderState, TranslatorConfig, TranslatorModel
+from qkv.models.weights import set_weights
+from qkv.systems.translator.decoding import Decoding, DecodingOptions
+from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
+from qkv.systems.translator.sentences import is_blank, separator, split
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with the source tokens translated so far, and how many there are."""
+
+# Most source tokens and most rows in a batch, padding and beams counted. Enough to keep a processor busy; the first
+# bounds the memory of attention, the second that of the logits.
+_BATCH_TOKENS, _BATCH_ROWS = 16_384, 640
+# Bytes that a model spells can be any character; in a line of text these would break it.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the model is asked to translate: a part of a text.
+
+    Attributes:
+        source: its token ids.
+        size: tokens or characters of it, whichever are fewer: text spelled in bytes has several tokens a character,
+            and needs no translation of that length.
+        prefix: token ids with which its translation begins.
+    """
+
+    source: tuple[int, ...]
+    size: int
+    prefix: tuple[int, ...] = ()
+
+
+class Translator:
+    """A trained translator.
+
+    Attributes:
+        model: encoder and decoder.
+        codec: tokenizers and directions.
+        max_source_tokens: longer sources, tag and end token included, are split.
+    """
+
+    def __init__(self, model: TranslatorModel, codec: Codec, max_source_tokens: int) -> None:
+        learned = model.config.positions == "learned"
+        self._positions = model.config.max_length if learned else None
+        self.model, self.codec = model.eval(), codec
+        self.max_source_tokens = min(max_source_tokens, self._positions or max_source_tokens)
+
+    @classmethod
+    def load(cls, folder: Path, device: str | None = None) -> "Translator":
+        """Read a model folder.
+
+        Args:
+            folder: holds config.json, weights and tokenizer.
+            device: where to run; the GPU if there is one unless given.
+
+        Raises:
+            QkvError: something is missing, damaged or does not fit together.
+        """
+        config, where = read_config(folder), str(folder / "config.json")
+        codec = Codec.load(folder, config)
+        sizes = {name: config.get(name) for name in ("vocabulary", "target_vocabulary")}
+        if sizes != {"vocabulary": codec.vocabulary, "target_vocabulary": codec.target_vocabulary}:
+            raise QkvError(
+                f"{where}: the vocabulary sizes are not those of the tokenizer beside it; restore the folder"
+            )
+        longest = config.get("max_source_tokens")
+        if not isinstance(longest, int) or longest < 1 or not isinstance(config.get("model"), dict):
+            raise QkvError(f"{where} lacks max_source_tokens or model: it is no translator's")
+        model = TranslatorModel(
+            parse(TranslatorConfig, config["model"], f"{where}: model"), codec.vocabulary, codec.target_vocabulary
+        )
+        set_weights(model, read_weights(folder), str(folder))
+        return cls(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), codec, longest)
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """(from, to) pairs that the model is trained for."""
+        return self.codec.directions
+
+    @overload
+    def translate(  # pyright: ignore[reportOverlappingOverload] (a str is a sequence of str, too)
+        self,
+        text: str,
+        to: str,
+        from_: str | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> Translation: ...
+
+    @overload
+    def translate(
+        self,
+        text: Sequence[str],
+        to: str,
+        from_: str | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> list[Translation]: ...
+
+    def translate(
+        self,
+        text: str | Sequence[str],
+        to: str,
+        from_: str | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[DecodingOptions],
+    ) -> Translation | list[Translation]:
+        """Translate one text, or several together, which is quicker. The others do not change a text's translation.
+
+        Args:
+            text: any text. One that is longer than the model can take is split by sentence, and joined again.
+            to: the language to translate into.
+            from_: the language of the text. The model reads it off the text; if given, it is checked.
+            progress: called as the work goes on.
+            options: how to search, see `Decoding`: beam_size=5, n_best=1, length_penalty, temperature, top_k, top_p,
+                seed, min_length, max_length, no_repeat_ngram, prefix.
+
+        Returns:
+            A translation for a string, a list of them in the same order for a sequence.
+
+        Raises:
+            QkvError: the model lacks the language, or options contradict one another.
+        """
+        self.check_languages(to, from_)
+        decoding = Decoding(**options)
+        texts = [text] if isinstance(text, str) else text
+        prefix = self._prefix(decoding)
+        jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
+        plans: list[tuple[list[str], list[_Job | None]]] = []
+        for parts in self._split(texts, to):
+            todo = self._jobs(parts, to)
+            if first := next(filter(None, todo), None):
+                todo[todo.index(first)] = replace(first, prefix=prefix)
+            jobs.update((job, []) for job in todo if job is not None)
+            plans.append((parts, todo))
+        self._search(jobs, decoding, progress)
+        results = [
+            combine(parts, [jobs[job] if job else [] for job in todo], decoding.n_best, decoding.score_penalty)
+            for parts, todo in plans
+        ]
+        return results[0] if isinstance(text, str) else results
+
+    def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
+        """Translate greedily, piece by piece.
+
+        Args:
+            text: any text.
+            to: the language to translate into.
+            from_: the language of the text.
+
+        Returns:
+            An iterator over pieces of text; together they are `translate(text, to, beam_size=1)`.
+
+        Raises:
+            QkvError: the model lacks the language.
+        """
+        self.check_languages(to, from_)
+        return self._stream(text, to)
+
+    def check_languages(self, to: str, from_: str | None = None) -> None:
+        """Refuse what the model is not trained for.
+
+        Raises:
+            QkvError: names what there is, and the nearest to what was asked for.
+        """
+        if to not in self.codec.targets:
+            raise QkvError(f"the model does not translate into {to!r}; {_known(to, self.codec.targets)}")
+        if from_ is None:
+            return
+        if from_ not in self.codec.sources:
+            raise QkvError(f"the model does not translate from {from_!r}; {_known(from_, self.codec.sources)}")
+        if from_ == to:
+            raise QkvError(f"the text is in {to!r} already: name another language to translate into")
+        if (from_, to) not in self.directions:
+            others = [source for source, target in self.directions if target == to]
+            raise QkvError(f"the model translates into {to!r} from {', '.join(others)} only, not from {from_!r}")
+
+    def _prefix(self, decoding: Decoding) -> tuple[int, ...]:
+        [prefix] = self.codec.encode_target([decoding.prefix])
+        if decoding.max_length is not None and decoding.max_length <= len(prefix):
+            raise QkvError(
+                f"the prefix has {len(prefix)} tokens, max_length is {decoding.max_length}; it must be above"
+            )
+        return tuple(prefix)
+
+    def _jobs(self, parts: Sequence[str], to: str) -> list[_Job | None]:
+        """What there is to do for each part; None for a part that holds nothing."""
+        return [
+            None if is_blank(part) else _Job(tuple(source), min(len(source), len(part)))
+            for part, source in zip(parts, self.codec.encode_source(parts, to), strict=True)
+        ]
+
+    def _split(self, texts: Sequence[str], to: str) -> list[list[str]]:
+        """Each text in parts that the model can take."""
+        [nothing] = self.codec.encode_source([""], to)
+        room = max(self.max_source_tokens - len(nothing), 1)
+
+        def count(parts: Sequence[str]) -> list[int]:
+            return [len(source) - len(nothing) for source in self.codec.encode_source(parts, to)]
+
+        return [
+            split(text, count, room) if n > room and not is_blank(text) else [text]
+            for text, n in zip(texts, count(texts), strict=True)
+        ]
+
+    def _search(self, jobs: dict[_Job, list[Candidate]], decoding: Decoding, progress: Progress | None) -> None:
+        """Fill in the candidates of each job."""
+        # The longest first: memory trouble shows at once.
+        order = sorted(jobs, key=lambda job: len(job.source), reverse=True)
+        done, total = 0, sum(len(job.source) for job in order)
+        while order:
+            rows = max(min(_BATCH_TOKENS // len(order[0].source), _BATCH_ROWS) // decoding.width, 1)
+            batch, order = order[:rows], order[rows:]
+            for job, hypotheses in zip(batch, self._generate(batch, decoding), strict=True):
+                texts = self._text([hypothesis.tokens for hypothesis in hypotheses])
+                jobs[job] = [_candidate(job, *found) for found in zip(hypotheses, texts, strict=True)]
+            done += sum(len(job.source) for job in batch)
+            if progress is not None:
+                progress(done, total)
+
+    def _generate(self, batch: Sequence[_Job], decoding: Decoding) -> list[list[Hypothesis]]:
+        limits = [self._limit(job, decoding) for job in batch]
+        strategy = decoding.strategy
+        if isinstance(strategy, Sampling):
+            strategy = strategy.for_inputs(job.source for job in batch)
+        return generate(
+            self.model.decode,
+            self._start(batch, max(limits)),
+            self._begin(len(batch)),
+            strategy,
+            end_id=END,
+            max_length=limits,
+            filters=decoding.filters([job.prefix for job in batch]),
+        )
+
+    def _limit(self, job: _Job, decoding: Decoding) -> int:
+        """Most tokens to generate: a function of the job alone, not of the batch it is in."""
+        limit = decoding.max_length or max(2 * job.size + 10, decoding.min_length + 1) + len(job.prefix)
+        return min(limit, self._positions or limit)
+
+    @torch.inference_mode()
+    def _start(self, batch: Sequence[_Job], limit: int) -> DecoderState:
+        device = self.model.output_bias.device
+        sources = [torch.tensor(job.source) for job in batch]
+        source = pad_sequence(sources, batch_first=True, padding_value=PAD).to(device)
+        lengths = torch.tensor([len(job.source) for job in batch], device=device)
+        return self.model.start(source, lengths, limit + 1)
+
+    def _begin(self, rows: int) -> Tensor:
+        return torch.full((rows, 1), BEGIN, device=self.model.output_bias.device)
+
+    def _text(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        return [_CONTROL.sub(" ", text).strip() for text in self.codec.decode(tokens)]
+
+    def _stream(self, text: str, to: str) -> Iterator[str]:
+        [parts] = self._split([text], to)
+        before, last = "", ""  # the part before, and the last character that was given
+        for part, job in zip(parts, self._jobs(parts, to), strict=True):
+            shown = 0
+            for so_far in self._stream_part(job) if job else ():
+                new = so_far[shown:]
+                if new:
+                    yield separator(before, last, new[0]) + new if last and not shown else new
+                    shown, last = len(so_far), new[-1]
+            before = part
+
+    def _stream_part(self, job: _Job) -> Iterator[str]:
+        """The translation so far, after each token; each begins with the one before."""
+        limit = self._limit(job, Decoding())
+        steps = stream(
+            self.model.decode, self._start([job], limit), self._begin(1), Greedy(), end_id=END, max_length=limit
+        )
+        tokens: list[int] = []
+        for step in steps:
+            tokens += [token for _, token in step]
+            # The bytes of an unfinished character decode to U+FFFD until its last one comes.
+            yield self._text([tokens])[0].rstrip("\ufffd").rstrip()
+        yield self._text([tokens])[0]
+
+
+def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
+    return Candidate(
+        (text,),
+        hypothesis.log_probability,
+        len(hypothesis.tokens) + hypothesis.finished,
+        goes_round(hypothesis.tokens, job.source),
+        not hypothesis.finished,
+    )
+
+
+def _known(language: str, known: Sequence[str]) -> str:
+    hint = nearest(language, known)
+    choice = f"choose from {', '.join(sorted(known))}"
+    return hint if hint == choice else f"{hint} {choice}"

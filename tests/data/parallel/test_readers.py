@@ -1,0 +1,127 @@
+"""Files of every kind to rows, and one clear line for each fault."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from qkv.data.lines import read_lines
+from qkv.data.parallel.config import CorpusConfig
+from qkv.data.parallel.data import measure
+from qkv.data.parallel.readers import read_languages, read_rows
+from qkv.errors import QkvError
+
+ROWS = [("Hello.", "Hallo."), ("a\u2028b \x0b\x85 c", "é 한국"), ("", "leer"), ("NUL \x00", "x\ry")]
+
+
+def rows_of(corpus: CorpusConfig) -> list[tuple[str, ...]]:
+    return list(read_rows(corpus, read_languages(corpus)))
+
+
+def write(path: Path, content: bytes) -> str:
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_files_and_tables_hold_the_same_rows(tmp_path: Path, suffix: str, bom: bytes, end: str, last: bool) -> None:
+    def content(lines: list[str]) -> bytes:
+        return bom + (end.join(lines) + (end if last else "")).encode()
+
+    files = {
+        language: write(tmp_path / f"text.{language}{suffix}", content([row[side] for row in ROWS]))
+        for side, language in enumerate(("en", "de"))
+    }
+    table = write(tmp_path / f"pairs.tsv{suffix}", content([f"{en}\t{de}\tCC-BY (someone)" for en, de in ROWS]))
+    assert rows_of(CorpusConfig(files=files)) == ROWS
+    assert rows_of(CorpusConfig(table=table, columns=["en", "de"])) == ROWS
+    assert measure(CorpusConfig(files=files)) == (4, sum(len(en) for en, _ in ROWS))
+
+
+def test_columns_of_a_table_can_be_ignored(tmp_path: Path) -> None:
+    table = write(tmp_path / "pairs.tsv", b"1\tHello\t2\tHallo\n\n3\tYes\t4\tJa\n")
+    corpus = CorpusConfig(table=table, columns=["_", "en", "_", "de"])
+    assert rows_of(corpus) == [("Hello", "Hallo"), ("", ""), ("Yes", "Ja")]
+
+
+def test_jsonl_flat_and_nested(tmp_path: Path) -> None:
+    lines = b'{"id": 1, "en": "Hi", "ko": "\\uc548"}\n\n{"translation": {"en": "\\ud800", "ko": "b\\n", "de": "c"}}\n'
+    table = write(tmp_path / "pairs.jsonl", lines)
+    expected = [("Hi", "안"), ("", ""), ("\ufffd", "b\n")]
+    assert rows_of(CorpusConfig(table=table)) == expected
+    assert rows_of(CorpusConfig(table=table, columns=["ko", "en"])) == [row[::-1] for row in expected]
+
+
+def test_different_line_counts_are_both_named(tmp_path: Path) -> None:
+    files = {"en": write(tmp_path / "a", b"1\n2\n3\n"), "de": write(tmp_path / "b", b"1\n2")}
+    with pytest.raises(QkvError, match=r"a has 3 lines, .*b has 2 lines: .* equal$"):
+        rows_of(CorpusConfig(files=files))
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        (b"abc\nd\xffe\n", r"byte 5 \(line 2\)"),
+        (b"\xef\xbb\xbfabc\r\n\xc3", r"byte 8 \(line 2\)"),
+        ("zwölf\n".encode("utf-16"), r"byte 0 \(line 1\)"),
+    ],
+)
+def test_invalid_utf8_is_located(tmp_path: Path, content: bytes, where: str) -> None:
+    with pytest.raises(QkvError, match=rf"text is not UTF-8: {where} is invalid; convert"):
+        list(read_lines(Path(write(tmp_path / "text", content))))
+    with pytest.raises(QkvError, match=r"of the unpacked text \(line"):
+        list(read_lines(Path(write(tmp_path / "text.gz", content))))
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(QkvError, match="missing does not exist: check the path"):
+        list(read_lines(tmp_path / "missing"))
+    with pytest.raises(QkvError, match=r"cannot read .*: Is a directory"):
+        list(read_lines(tmp_path))
+    for damaged in (b"plain text", gzip.compress(b"text" * 1000)[:-12], gzip.compress(b"a")[:12] + b"\x07\x07"):
+        path = tmp_path / "damaged.gz"
+        path.write_bytes(damaged)
+        with pytest.raises(QkvError, match="damaged or no gzip file"):
+            list(read_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"en": "a", "ko": "b"}\n{"en": "a"}\n', "line 2: 'ko' is missing"),
+        (b'{"en": "a", "ko": "b"}\n{"en": 1, "ko": "b"}\n', "line 2: 'en' is no text"),
+        (b'{"en": "a", "ko": "b"}\nen ko\n', "line 2: not JSON"),
+        (b"[1, 2]\n", "line 1: not an object"),
+        (b'{"en": "a"}\n', "line 1: needs texts in two languages"),
+        (b"", "is empty"),
+    ],
+)
+def test_faults_of_jsonl(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(QkvError, match=message):
+        rows_of(CorpusConfig(table=write(tmp_path / "pairs.jsonl", content)))
+
+
+def test_short_line_of_a_table(tmp_path: Path) -> None:
+    table = write(tmp_path / "pairs.tsv", b"a\tb\nc\n")
+    with pytest.raises(QkvError, match=r"pairs.tsv, line 2: 1 tab-separated column, but .* need 2"):
+        rows_of(CorpusConfig(table=table, columns=["en", "de"]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "either files or a table"),
+        ({"files": {"en": "a", "de": "b"}, "table": "c.tsv"}, "either files or a table"),
+        ({"files": {"en": "a"}}, "at least two languages"),
+        ({"files": {"en": "a", "de": "b"}, "columns": ["en", "de"]}, "columns belong to a table"),
+        ({"table": "c.tsv"}, "say which languages"),
+        ({"table": "c.tsv", "columns": ["en", "en"]}, "two or more different"),
+        ({"table": "c.jsonl", "columns": ["en", "_"]}, "two or more different"),
+    ],
+)
+def test_contradictory_sources_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CorpusConfig(**fields)

@@ -1,0 +1,71 @@
+"""Suggestions for codes and painters: valid for any number and size of pictures, and kept sizes of a trained model."""
+
+from dataclasses import asdict
+
+import pytest
+
+from qkv.config import parse
+from qkv.systems.codes.suggest import suggest_codes
+from qkv.systems.codes.task import ImageCodesConfig
+from qkv.systems.painter.suggest import suggest_painter
+from qkv.systems.painter.task import TextToImageConfig
+from qkv.train.config import TrainingConfig
+
+
+def codes(pictures: int, *sizes: int, **options) -> tuple[ImageCodesConfig, TrainingConfig, str]:
+    suggestion = suggest_codes(pictures, *sizes, **options)
+    sections = dict(suggestion.sections)
+    training = parse(TrainingConfig, sections.pop("training"), "test")
+    sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
+    return parse(ImageCodesConfig, sections, "test"), training, suggestion.reason
+
+
+def painter(*arguments, **options) -> tuple[TextToImageConfig, TrainingConfig, str]:
+    suggestion = suggest_painter(*arguments, **options)
+    sections = dict(suggestion.sections)
+    training = parse(TrainingConfig, sections.pop("training"), "test")
+    sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
+    return parse(TextToImageConfig, {"codes": "x", **sections}, "test"), training, suggestion.reason
+
+
+@pytest.mark.parametrize("pictures", [10, 3_001, 50_000, 10**6])
+@pytest.mark.parametrize("side", [1, 28, 32, 100, 500])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("on_accelerator", [False, True])
+def test_suggestions_are_valid(pictures: int, side: int, channels: int, on_accelerator: bool) -> None:
+    config, training, reason = codes(pictures, side, channels, on_accelerator=on_accelerator)
+    assert config.model.channels == channels
+    assert 7 <= config.model.grid <= 32
+    assert (training.accumulate == 1) == on_accelerator
+    assert reason.startswith(f"{pictures:,} pictures, mostly {side} pixels wide or high: read at")
+
+    for longest in (1, 40, 100_000):
+        drawing, _, reason = painter(pictures, longest, {"model": asdict(config.model)}, on_accelerator=on_accelerator)
+        assert drawing.model.grid == config.model.grid
+        assert min(longest // 2, 256) <= drawing.model.text_length <= 256
+        assert reason.startswith(f"{pictures:,} pictures, {config.model.grid} x {config.model.grid} codes each")
+
+
+def test_more_pictures_are_given_larger_models() -> None:
+    few, many = (codes(n, 32, 3)[0].model for n in (100, 10_000))
+    assert few.codes < many.codes
+    config = {"model": asdict(few)}
+    assert painter(100, 40, config)[0].model.d_model < painter(10_000, 40, config)[0].model.d_model
+
+
+def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
+    first, training, _ = codes(10_000, 32, 3)
+    saved = {"model": asdict(first.model), "preprocessing": asdict(first.preprocessing) | {"resize": "squash"}}
+    tuned, shorter, _ = codes(10_000, 500, 1, initial=saved)
+    assert tuned.model == first.model and tuned.resize == "squash"
+    assert shorter.max_steps < training.max_steps
+    assert tuned.penalty_warmup == 0
+    gumbel = {**saved, "model": {**saved["model"], "quantiser": "gumbel", "reconstruction": "logit_laplace"}}
+    cooling, training, _ = codes(10_000, 32, 3, initial=gumbel)
+    assert 0 < cooling.penalty_warmup < cooling.temperature_steps < training.max_steps
+
+    drawing, training, _ = painter(10_000, 40, saved)
+    again, shorter, _ = painter(100, 900, saved, initial={"model": asdict(drawing.model), "vocabulary": 777})
+    assert {**asdict(again.model), "dropout": 0} == {**asdict(drawing.model), "dropout": 0}
+    assert again.tokenizer.vocabulary == 777 and again.data.text_length == drawing.data.text_length
+    assert shorter.learning_rate < training.learning_rate
