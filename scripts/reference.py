@@ -15,8 +15,8 @@ FOUNDATIONS = "foundations"
 
 _INDEX = """# Reference
 
-Generated from the docstrings of the source. Shapes are written as in the code: B batch, T target length, S source length,
-H heads, D model width, V vocabulary. A mask is True where attention is allowed.
+Generated from the docstrings of the source. Shapes are written as in the code: B batch, T target length, S source
+length, H heads, D model width, V vocabulary. A mask is True where attention is allowed.
 
 | room | what is there |
 |---|---|

@@ -2,14 +2,13 @@
 
 import json
 import tempfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data import table as picture_table
@@ -18,6 +17,7 @@ from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.table import choose_rows
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 
 def png(value: int) -> bytes:
@@ -145,7 +145,7 @@ def test_files_that_are_no_whole_tables(name: str, content: bytes | None, said: 
     path.write_bytes(content)
     with pytest.raises(QkvError, match=said) as error:
         if captioned:
-            open_source(CaptionSource(table=str(path)), tmp_path / "cache", Console(file=StringIO()))
+            open_source(CaptionSource(table=str(path)), tmp_path / "cache", Reporter())
         else:
             Pictures.open(PictureSource(table=str(path)))
     assert "\n" not in str(error.value) and "Arrow" not in str(error.value)
@@ -182,7 +182,7 @@ def test_rows_are_chosen_by_the_values_of_columns(kind: str, captioned: bool, wh
     known = split_table(tmp_path)
     place = {"table": str(tmp_path / f"t.{kind}"), "where": where}
     if captioned:
-        source = open_source(parse(CaptionSource, place, "test"), tmp_path / "cache", Console(file=StringIO()))
+        source = open_source(parse(CaptionSource, place, "test"), tmp_path / "cache", Reporter())
         pictures = source.pictures
         assert [source.texts(i)[0][1] for i in range(len(source))] == [known["split"][row] for row in rows]
     else:
@@ -215,7 +215,7 @@ def test_a_choice_that_leaves_nothing_says_what_there_is(source: type, tmp_path:
         chosen = parse(source, {"table": str(tmp_path / "t.csv"), "where": where}, "test")
         with pytest.raises(QkvError, match=said):
             if isinstance(chosen, CaptionSource):
-                open_source(chosen, tmp_path / "cache", Console(file=StringIO()))
+                open_source(chosen, tmp_path / "cache", Reporter())
             else:
                 Pictures.open(chosen)
     with pytest.raises(QkvError, match="where chooses rows of a table"):

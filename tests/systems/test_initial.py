@@ -1,17 +1,16 @@
 """Training that starts from a trained translator."""
 
-from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 from tests.tiny import lines, tiny_translator
 
 from qkv.config import parse
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.weights import get_weights
+from qkv.reporter import Reporter
 from qkv.systems.translator.task import TranslationConfig, TranslationTask
 
 SIZES = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 32, "tie_embeddings": False}
@@ -25,7 +24,7 @@ def create(tmp_path: Path, initial: Path, **sections: dict) -> TranslationTask:
     data = {"train": [corpus], "batch_tokens": 300, "holdout": 5}
     sections = {"data": data, "tokenizer": {"vocabulary": 400}, "model": SIZES, **sections}
     config = parse(TranslationConfig, sections, "test")
-    return TranslationTask.create(config, tmp_path / "run", 1, Console(file=StringIO()), initial)
+    return TranslationTask.create(config, tmp_path / "run", 1, Reporter(), initial)
 
 
 def test_weights_and_tokenizer_are_the_initial_model_s_and_directions_those_of_the_data(tmp_path: Path) -> None:

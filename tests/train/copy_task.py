@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 from torch import Tensor
 
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
+from qkv.reporter import Reporter
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World, join
 from qkv.train.trainer import Trainer
@@ -82,7 +82,7 @@ def trainer(run: Path, task: CopyTask | None = None, world: World | None = None,
     defaults = {"max_steps": 10, "warmup": 2, "validate_every": 5, "device": "cpu"}
     config = TrainingConfig(**{**defaults, **settings})
     run.mkdir(exist_ok=True)
-    return Trainer(task or CopyTask(), config, run, 3, Console(stderr=True, quiet=True), world)
+    return Trainer(task or CopyTask(), config, run, 3, Reporter(), world)
 
 
 if __name__ == "__main__":  # a run of its own, to be killed or shared by several processes

@@ -13,10 +13,9 @@ import yaml
 from qkv.errors import QkvError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from qkv.data.captions.sources import CaptionSource
     from qkv.data.pictures.sources import PictureSource
+    from qkv.reporter import Reporter
     from qkv.systems.suggestion import Suggestion
 
 Source = TypeVar("Source", "PictureSource", "CaptionSource")
@@ -26,7 +25,7 @@ _TAKEN_FOR_GRANTED = {"caption": "captions", "image": "image_column", "label": "
 """Columns that a table has unless the field of its source says otherwise."""
 
 
-def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, console: "Console") -> dict[str, Any]:
+def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, reporter: "Reporter") -> dict[str, Any]:
     """The recipe that suits bare text; says why.
 
     Raises:
@@ -52,12 +51,12 @@ def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, consol
         corpus |= {"table": str(data[0]), "columns": [from_, to]}
     model = read_config(find_initial(initial, "translator")) if initial else None
     suggestion = suggest(*measure(corpus), on_accelerator=torch.accelerator.is_available(), initial=model)
-    console.print(suggestion.reason, highlight=False)
+    reporter.say(suggestion.reason)
     return {"system": "translator", **suggestion.sections, "data": {"train": [corpus], **suggestion.sections["data"]}}
 
 
 def recipe_for_pictures(
-    system: str, data: Path, initial: str, assignments: list[str], console: "Console"
+    system: str, data: Path, initial: str, assignments: list[str], reporter: "Reporter"
 ) -> dict[str, Any]:
     """The recipe that suits a set of pictures; says why.
 
@@ -66,7 +65,7 @@ def recipe_for_pictures(
         data: where they are.
         initial: a model of this system to start from; none if empty.
         assignments: `section.field=value`; one to `data.train` says more of where they are.
-        console: where the reason is shown.
+        reporter: where the reason is shown.
 
     Raises:
         QkvError: the pictures cannot be found, or none can be read.
@@ -79,13 +78,13 @@ def recipe_for_pictures(
     sources = _sources(PictureSource, data, assignments)
     how = _hardware_and_initial(system, initial)
     labelled = system == "vit"
-    found = Measure.joined([_measured(source, partial(measure, source, labelled, console)) for source in sources])
+    found = Measure.joined([_measured(source, partial(measure, source, labelled, reporter)) for source in sources])
     suggest = suggest_classifier if labelled else suggest_codes
-    return _recipe(system, sources, suggest(found.pictures, found.side, found.channels, **how), console)
+    return _recipe(system, sources, suggest(found.pictures, found.side, found.channels, **how), reporter)
 
 
 def recipe_for_painter(
-    data: Path, codes: str, initial: str, assignments: list[str], console: "Console"
+    data: Path, codes: str, initial: str, assignments: list[str], reporter: "Reporter"
 ) -> dict[str, Any]:
     """The recipe of a painter that suits a set of captioned pictures; says why.
 
@@ -94,7 +93,7 @@ def recipe_for_painter(
         codes: the discrete VAE: a model folder or a run.
         initial: a painter to start from; none if empty.
         assignments: `section.field=value`; one to `data.train` says more of where they are.
-        console: where the reason is shown.
+        reporter: where the reason is shown.
 
     Raises:
         QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
@@ -110,20 +109,20 @@ def recipe_for_painter(
         raise QkvError(f"a painter needs --codes, the codes that it draws with; train them first: {first}")
     check_system(codes, "dvae", "make codes of pictures", f"train one that can: {first}")
     how = _hardware_and_initial("dalle", initial)
-    counted = [_measured(source, partial(measure_captions, source, console)) for source in sources]
+    counted = [_measured(source, partial(measure_captions, source, reporter)) for source in sources]
     pictures, longest = sum(count for count, _ in counted), max(longest for _, longest in counted)
     suggestion = suggest_painter(pictures, longest, read_config(find_model(codes)), **how)
-    return {"codes": codes, **_recipe("dalle", sources, suggestion, console)}
+    return {"codes": codes, **_recipe("dalle", sources, suggestion, reporter)}
 
 
-def recipe_for_scorer(data: Path, initial: str, assignments: list[str], console: "Console") -> dict[str, Any]:
+def recipe_for_scorer(data: Path, initial: str, assignments: list[str], reporter: "Reporter") -> dict[str, Any]:
     """The recipe of a scorer that suits a set of captioned pictures; says why.
 
     Args:
         data: where they are.
         initial: a scorer to start from; none if empty.
         assignments: `section.field=value`; one to `data.train` says more of where they are.
-        console: where the reason is shown.
+        reporter: where the reason is shown.
 
     Raises:
         QkvError: the pictures or their captions cannot be found, or none can be read.
@@ -135,10 +134,10 @@ def recipe_for_scorer(data: Path, initial: str, assignments: list[str], console:
 
     sources = _sources(CaptionSource, data, assignments)
     how = _hardware_and_initial("clip", initial)
-    measured = [_measured(source, partial(measure_captioned_pictures, source, console)) for source in sources]
+    measured = [_measured(source, partial(measure_captioned_pictures, source, reporter)) for source in sources]
     found, longest = Measure.joined([part for part, _ in measured]), max(longest for _, longest in measured)
     suggestion = suggest_scorer(found.pictures, found.side, found.channels, longest, **how)
-    return _recipe("clip", sources, suggestion, console)
+    return _recipe("clip", sources, suggestion, reporter)
 
 
 def _hardware_and_initial(system: str, initial: str) -> dict[str, Any]:
@@ -188,9 +187,12 @@ def _measured(source: "PictureSource | CaptionSource", measure: Callable[[], Fou
 
 
 def _recipe(
-    system: str, sources: "Sequence[PictureSource | CaptionSource]", suggestion: "Suggestion", console: "Console"
+    system: str,
+    sources: "Sequence[PictureSource | CaptionSource]",
+    suggestion: "Suggestion",
+    reporter: "Reporter",
 ) -> dict[str, Any]:
     """A suggestion with the corpus that it is for; says why."""
-    console.print(suggestion.reason, highlight=False)
+    reporter.say(suggestion.reason)
     corpora = [{name: value for name, value in asdict(source).items() if value is not None} for source in sources]
     return {"system": system, **suggestion.sections, "data": {"train": corpora, **suggestion.sections["data"]}}

@@ -11,9 +11,8 @@ import typer
 from qkv.errors import QkvError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from qkv.systems.recipe import Recipe
+    from qkv.terminal.reporter import TerminalReporter
     from qkv.train.distributed import World
 
 _PICTURES = {
@@ -88,34 +87,33 @@ class _Request:
 
 
 def _train(world: "World", request: _Request) -> None:
-    from rich.console import Console
-
     from qkv.runs.run import open_run
     from qkv.systems.recipe import RECIPE, Recipe
+    from qkv.terminal.reporter import TerminalReporter
 
-    console = Console(stderr=True, quiet=not world.leads)
+    reporter = TerminalReporter(silent=not world.leads)
     path = Path(request.what)
     if request.what and (path / RECIPE).exists():
         if request != _Request(request.what):
             raise QkvError(f"{path} goes on as it began: all other options are for new runs (or edit {path / RECIPE})")
         run, recipe = path, Recipe.read(path / RECIPE)
     else:
-        recipe, name = _new_recipe(request, console)
+        recipe, name = _new_recipe(request, reporter)
         run = request.out or Path("runs") / name
         if (run / RECIPE).exists():
             raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
-    trainer = open_run(run, recipe, console, world)
+    trainer = open_run(run, recipe, reporter, world)
     if world.leads:
         recipe.write(run / RECIPE)
     outcome = trainer.train()
     if outcome.reason == "interrupted":
-        console.print(f"saved at step {outcome.step}; go on with: qkv train {run}", highlight=False)
+        reporter.say(f"saved at step {outcome.step}; go on with: qkv train {run}")
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
     score = "" if outcome.score is None else f", best score {outcome.score:.2f}"
-    console.print(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}", highlight=False)
+    reporter.say(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}")
 
 
-def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
+def _new_recipe(request: _Request, reporter: "TerminalReporter") -> "tuple[Recipe, str]":
     """The recipe of a new run, given or suggested, and a name for the run."""
     from qkv.cli.suggestion import recipe_for_pairs
     from qkv.systems.recipe import Recipe
@@ -128,11 +126,11 @@ def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
     if request.codes and request.system != "dalle":
         raise QkvError("--codes is for --system dalle; a recipe names them itself, and --set codes=MODEL replaces them")
     if request.system in _PICTURES:
-        return _recipe_of_pictures(request, initial, assignments, console)
+        return _recipe_of_pictures(request, initial, assignments, reporter)
     if request.system not in ("", "translator"):
         raise QkvError(f"--system {request.system}: choose from translator, {', '.join(_PICTURES)}")
     if not request.what:
-        suggestion = recipe_for_pairs(request.data, request.from_, request.to, initial, console)
+        suggestion = recipe_for_pairs(request.data, request.from_, request.to, initial, reporter)
         return Recipe.suggested(suggestion, assignments), _name(request.data[0])
     if request.data or request.system:
         raise QkvError("give a recipe or --data, not both" if request.data else "a recipe names its system itself")
@@ -148,7 +146,7 @@ def _new_recipe(request: _Request, console: "Console") -> "tuple[Recipe, str]":
 
 
 def _recipe_of_pictures(
-    request: _Request, initial: str, assignments: list[str], console: "Console"
+    request: _Request, initial: str, assignments: list[str], reporter: "TerminalReporter"
 ) -> "tuple[Recipe, str]":
     """The suggested recipe of a run on pictures, and a name for the run; says what comes after it."""
     from qkv.cli.suggestion import recipe_for_painter, recipe_for_pictures, recipe_for_scorer
@@ -158,11 +156,11 @@ def _recipe_of_pictures(
     if len(found) != 1 or request.to:
         raise QkvError(f"--system {system} takes one {_PICTURES[system]}, and no --to")
     if system == "dalle":
-        suggestion = recipe_for_painter(found[0], request.codes, initial, assignments, console)
+        suggestion = recipe_for_painter(found[0], request.codes, initial, assignments, reporter)
     elif system == "clip":
-        suggestion = recipe_for_scorer(found[0], initial, assignments, console)
+        suggestion = recipe_for_scorer(found[0], initial, assignments, reporter)
     else:
-        suggestion = recipe_for_pictures(system, found[0], initial, assignments, console)
+        suggestion = recipe_for_pictures(system, found[0], initial, assignments, reporter)
     if initial:
         suggestion["initial"] = initial
     name = _name(found[0]) + {"dvae": "-codes", "clip": "-scorer"}.get(system, "")
@@ -173,7 +171,7 @@ def _recipe_of_pictures(
         "clip": f'when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}',
     }
     if system in follows:
-        console.print(follows[system], highlight=False, markup=False, soft_wrap=True)
+        reporter.say(follows[system])
     return Recipe.suggested(suggestion, assignments), name
 
 

@@ -5,18 +5,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
 from qkv.errors import QkvError
 from qkv.files import atomic_file
+from qkv.reporter import Reporter
 
 _READERS = 4  # threads; decoding releases Python's lock
 _AT_ONCE = 64
 
 
 def find_faults(
-    check: Callable[[int], object], size: int, state: str, what: str, cache: Path, console: Console
+    check: Callable[[int], object], size: int, state: str, what: str, cache: Path, reporter: Reporter
 ) -> dict[int, str]:
     """What is wrong with which of the things 0 to `size` - 1.
 
@@ -29,7 +27,7 @@ def find_faults(
         state: a digest of what they are.
         what: is checked; for the progress bar.
         cache: a folder for what is found.
-        console: where progress is shown.
+        reporter: is told of the work.
     """
     file = cache / f"faults-{state}.json"
     if file.exists():
@@ -38,11 +36,9 @@ def find_faults(
     faults: dict[int, str] = {}
     pool = ThreadPoolExecutor(_READERS)
     try:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task(what, total=size)
-            for piece, found in zip(pieces, pool.map(lambda piece: _faults(check, piece), pieces), strict=True):
-                faults |= found
-                bar.advance(task, len(piece))
+        for piece, found in zip(pieces, pool.map(lambda piece: _faults(check, piece), pieces), strict=True):
+            faults |= found
+            reporter.progress(what, piece.stop, size)
     finally:
         pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for a million pictures
     with atomic_file(file) as temporary:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from rich.console import Console
+from qkv.reporter import Reporter
 
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
@@ -19,7 +19,7 @@ from qkv.train.trainer import Trainer
 INITIAL = "initial"
 
 
-def open_run(run: Path, recipe: Recipe, console: Console, world: World) -> Trainer:
+def open_run(run: Path, recipe: Recipe, reporter: Reporter, world: World) -> Trainer:
     """Prepare the data, report on it, build the model, and go to the newest checkpoint if there is one.
 
     With several processes the first prepares the data and the others find it.
@@ -31,8 +31,8 @@ def open_run(run: Path, recipe: Recipe, console: Console, world: World) -> Train
     with world.leader_first(), _explained(run / INITIAL, recipe.initial):
         begins = world.leads and not (run / RECIPE).exists()
         initial = _keep(recipe.initial, recipe.system, run, begins) if recipe.initial else None
-        task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, console, initial)
-    return Trainer(task, recipe.training, run, recipe.seed, console, world)
+        task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, reporter, initial)
+    return Trainer(task, recipe.training, run, recipe.seed, reporter, world)
 
 
 def find_initial(name_or_folder: str, system: str) -> Path:

@@ -11,9 +11,8 @@ from qkv.errors import QkvError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import Console
-
     from qkv.data.captions.evaluation import EvaluationData
+    from qkv.terminal.reporter import TerminalReporter
 
     Show = Callable[[str, int, int], None]
 
@@ -31,26 +30,25 @@ def open_data(data: Path, cache: Path, assignments: "Sequence[str]" = (), captio
     Raises:
         QkvError: they cannot be found, or have no captions; or fields are to be replaced where there is no recipe.
     """
-    from rich.console import Console
-
     from qkv.data.captions import evaluation
     from qkv.systems.recipe import RECIPE
+    from qkv.terminal.reporter import TerminalReporter
 
     if not data.exists():
         raise QkvError(f"{data} does not exist: check the path")
-    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    reporter = TerminalReporter(silent=not sys.stderr.isatty())
     if (data / RECIPE).is_file():  # a run
         data = data / RECIPE
     if data.suffix.lower() in (".yaml", ".yml"):
-        return _of_recipe(data, cache, assignments, captioned, console)
+        return _of_recipe(data, cache, assignments, captioned, reporter)
     if assignments:
         raise QkvError(f"--set replaces fields of a recipe, and {data} is none: leave it out, or give a .yaml file")
     opened = evaluation.open_captioned_pictures if captioned else evaluation.open_pictures
-    return opened(data, cache, console)
+    return opened(data, cache, reporter)
 
 
 def _of_recipe(
-    path: Path, cache: Path, assignments: "Sequence[str]", captioned: bool, console: "Console"
+    path: Path, cache: Path, assignments: "Sequence[str]", captioned: bool, reporter: "TerminalReporter"
 ) -> "EvaluationData":
     from qkv.data.captions.data import CaptionDataConfig
     from qkv.data.captions.evaluation import split_captioned_pictures, split_pictures
@@ -60,9 +58,9 @@ def _of_recipe(
     recipe = Recipe.read(path, assignments)
     config = recipe.task.data
     if isinstance(config, CaptionDataConfig):
-        return split_captioned_pictures(config, cache, recipe.seed, console)
+        return split_captioned_pictures(config, cache, recipe.seed, reporter)
     if isinstance(config, ImageDataConfig) and not captioned:
-        return split_pictures(config, cache, recipe.seed, console)
+        return split_pictures(config, cache, recipe.seed, reporter)
     what = "captioned pictures" if captioned else "pictures"
     raise QkvError(f"{path} is a recipe of the system {recipe.system!r}, which has no {what}: give one that has")
 

@@ -2,17 +2,12 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from qkv.files import atomic_file
-
-_SECONDS_BETWEEN_LINES = 30.0
+from qkv.reporter import Reporter
 
 
 class RunLog:
@@ -20,7 +15,7 @@ class RunLog:
 
     Args:
         run: the run's folder.
-        console: where progress is shown: a live bar on a terminal, a line every half minute elsewhere.
+        reporter: is told of each reported step.
         first_step: where training goes on; later lines of an interrupted run are dropped from metrics.jsonl.
         max_steps: the end of the bar.
         unit: what the rate counts.
@@ -31,7 +26,7 @@ class RunLog:
     def __init__(
         self,
         run: Path,
-        console: Console,
+        reporter: Reporter,
         *,
         first_step: int,
         max_steps: int,
@@ -39,36 +34,22 @@ class RunLog:
         tensorboard: bool,
         silent: bool = False,
     ) -> None:
-        self.console, self.unit, self.max_steps = console, unit, max_steps
+        self.reporter, self.unit, self.max_steps = reporter, unit, max_steps
         self.metrics = run / "metrics.jsonl"
         self._silent = silent
         if not silent:
             self._drop_lines_after(first_step)
         self._writer = _tensorboard_writer(run) if tensorboard and not silent else None
         self._best = ""
-        self._last_line = time.monotonic()
-        self._bar = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            disable=silent or not console.is_terminal,
-        )
-        self._row = self._bar.add_task("training", total=max_steps, completed=first_step, status="")
+        reporter.progress("training", first_step, max_steps)
 
     def __enter__(self) -> Self:
         self._file = Path(os.devnull if self._silent else self.metrics).open("a", encoding="utf-8")
-        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
         self._file.close()
         if self._writer is not None:
             self._writer.close()
@@ -80,17 +61,14 @@ class RunLog:
         added = metrics.keys() - {"loss", "learning_rate", "gradient_norm", rate}
         others = "".join(f"  {name} {metrics[name]:.3g}" for name in sorted(added))
         status = f"loss {metrics['loss']:.3f}{others}  {metrics[rate]:,.0f} {self.unit}/s{self._best}"
-        self._bar.update(self._row, completed=step, status=status)
-        if not self.console.is_terminal and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            self.console.print(f"step {step}/{self.max_steps}  {status}", highlight=False)
+        self.reporter.progress("training", step, self.max_steps, status)
 
     def validation(self, step: int, metrics: dict[str, float], score: str, best: float) -> None:
         """Report a validation, whose metrics are written as `validation_*`."""
         self._write({"step": step, **{f"validation_{name}": value for name, value in metrics.items()}}, "validation")
         self._best = f"  best {score} {best:.2f}"
         text = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-        self.console.print(f"step {step}  validation: {text}", highlight=False)
+        self.reporter.say(f"step {step}  validation: {text}")
 
     def _write(self, record: dict[str, Any], group: str) -> None:
         self._file.write(json.dumps(record) + "\n")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
+from qkv.reporter import Reporter
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
@@ -54,15 +54,15 @@ class Trainer:
         config: how.
         run: the run's folder, where checkpoints, metrics and the exported model go.
         seed: of dropout.
-        console: where progress is shown.
+        reporter: is told of the work.
         world: the processes that train together.
     """
 
     def __init__(
-        self, task: Task, config: TrainingConfig, run: Path, seed: int, console: Console, world: World | None = None
+        self, task: Task, config: TrainingConfig, run: Path, seed: int, reporter: Reporter, world: World | None = None
     ) -> None:
         keep_freed_memory()
-        self.task, self.config, self.run, self.seed, self.console = task, config, run, seed, console
+        self.task, self.config, self.run, self.seed, self.reporter = task, config, run, seed, reporter
         self.world = world or World()
         if config.accumulate % self.world.size:
             raise QkvError(
@@ -89,7 +89,7 @@ class Trainer:
             self.task.check_length(self.config.max_steps)
         log = RunLog(
             self.run,
-            self.console,
+            self.reporter,
             first_step=progress.step,
             max_steps=self.config.max_steps,
             unit=self.task.unit,
@@ -222,10 +222,9 @@ class Trainer:
         metrics = self._evaluate(weights)
         score, single = metrics[self.task.score], progress.scores[best[0]]
         verdict = "kept" if score > single else "not kept"
-        self.console.print(
+        self.reporter.say(
             f"average of the {len(best)} best checkpoints: {self.task.score} {score:.2f}, "
             f"best single one {single:.2f}: {verdict}",
-            highlight=False,
         )
         if score > single:
             progress.scores[progress.step] = score

@@ -1,17 +1,16 @@
 """The codes of pictures: computed once for each encoder and state of the pictures, and never trusted blindly."""
 
 import json
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from qkv.data.captions.code_cache import Codes, PictureEncoder, cached_codes
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 IMAGES = torch.arange(5 * 3 * 4 * 4).reshape(5, 3, 4, 4).float()
 
@@ -30,7 +29,7 @@ class Counting:
     def codes(self, state: str = "s", n: int = 5) -> Codes:
         encoder = PictureEncoder(self.encode, self.codebook, self.folder / "weights")
         images = lambda piece: IMAGES[piece.start : piece.stop]  # noqa: E731
-        return cached_codes(encoder, images, n, state, self.folder / "cache", Console(file=StringIO()), batch_size=2)
+        return cached_codes(encoder, images, n, state, self.folder / "cache", Reporter(), batch_size=2)
 
 
 @pytest.mark.parametrize(("codebook", "dtype"), [(100, np.uint16), (2**16, np.uint16), (2**16 + 1, np.int32)])

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections import Counter
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data.captions.code_cache import PictureEncoder
@@ -20,6 +18,8 @@ from qkv.data.captions.schedule import CaptionSchedule
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.data.text.tokenizer import PAD, TokenizerConfig
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
+from reporters import written
 
 GREY = Preprocessing(size=4, channels=1, mean=(0.0,), std=(1.0,))
 TOKENIZER = TokenizerConfig(vocabulary=300)
@@ -50,7 +50,7 @@ def open_data(
     tmp_path: Path, *train: dict[str, Any], tokenizer: TokenizerConfig = TOKENIZER, seed: int = 1, **fields: Any
 ) -> CaptionData:
     config = parse(CaptionDataConfig, {"train": list(train), "batch_size": 8, "text_length": 24, **fields}, "test")
-    return CaptionData.open(config, tokenizer, GREY, tmp_path / "cache", seed, Console(file=StringIO()))
+    return CaptionData.open(config, tokenizer, GREY, tmp_path / "cache", seed, Reporter())
 
 
 def epoch(data: CaptionData, number: int = 0) -> list[CaptionBatch]:
@@ -257,9 +257,7 @@ def test_faults_are_named_counted_and_left_out(tmp_path: Path, caplog: pytest.Lo
         "004.txt does not exi",
         "005.png has no capti",
     ]
-    console = Console(file=StringIO(), width=200)
-    console.print(data.report)
-    text = console.file.getvalue()
+    text = written(data.report.to_table())
     assert "left out, 3 in all: " in text and "003.png" in text
     broken = write_folder(tmp_path / "b", {1: "never shown"})
     (tmp_path / "b" / "001.png").write_text("no picture")
@@ -318,7 +316,7 @@ def test_codes_take_the_place_of_images(tmp_path: Path) -> None:
     data = open_data(tmp_path, *sources, flip=True)
     images, held = epoch(data, 1), list(data.validation_batches())
     encoder = PictureEncoder(lambda x: (x[:, 0, ::2] * 255).round().long(), 256, tmp_path / "weights")
-    data.encode(encoder, tmp_path / "cache", Console(file=StringIO()))
+    data.encode(encoder, tmp_path / "cache", Reporter())
     for file in tmp_path.glob("*.png"):
         file.unlink()  # pictures are not read any more
     for with_codes, with_images in zip([*epoch(data, 1), *data.validation_batches()], [*images, *held], strict=True):
@@ -341,7 +339,7 @@ def test_the_vocabulary_is_learnt_once_from_training_captions(tmp_path: Path, ca
     assert caplog.text.count("the captions have changed since the vocabulary was learnt") == 1
     assert {text for _, text in pairs(again, epoch(again))} == {"ddd eee fff"}
     config = parse(CaptionDataConfig, {"train": [train]}, "test")
-    given = CaptionData.open(config, TOKENIZER, GREY, tmp_path / "c", 1, Console(file=StringIO()), first.tokenizer)
+    given = CaptionData.open(config, TOKENIZER, GREY, tmp_path / "c", 1, Reporter(), first.tokenizer)
     assert given.tokenizer is first.tokenizer
 
 

@@ -1,15 +1,12 @@
 """What a model of pictures is measured on: which pictures and captions are taken, and what is left out."""
 
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import parse
-from qkv.data.captions import evaluation
 from qkv.data.captions.data import CaptionDataConfig
 from qkv.data.captions.evaluation import (
     EvaluationData,
@@ -18,13 +15,15 @@ from qkv.data.captions.evaluation import (
     split_captioned_pictures,
     split_pictures,
 )
+from qkv.data.pictures import listing
 from qkv.data.pictures.data import ImageDataConfig
 from qkv.data.pictures.listing import EvenSample, PictureList
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 GREY = Preprocessing(size=4, channels=1, mean=(0.0,), std=(1.0,))
-CONSOLE = Console(file=StringIO())
+CONSOLE = Reporter()
 
 
 def write(folder: Path, captions: dict[int, str]) -> Path:
@@ -101,7 +100,7 @@ def test_pictures_without_captions(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_told_and_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_AT_ONCE", 2)
+    monkeypatch.setattr(listing, "_AT_ONCE", 2)
     folder = write(tmp_path / "a", dict.fromkeys(range(5), ""))
     for number in (1, 2, 3):
         (folder / f"{number:03}.png").write_bytes(b"no picture")

@@ -2,7 +2,7 @@
 
 import json
 import tarfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data import table as picture_table
@@ -19,6 +18,7 @@ from qkv.data.captions.readers import measure_captions, open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
 from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 
 def png(value: int) -> bytes:
@@ -36,7 +36,7 @@ def write(folder: Path, files: dict[str, bytes | str]) -> Path:
 
 def opened(tmp_path: Path, **fields: Any) -> CaptionedPictures:
     source = parse(CaptionSource, fields, "test")
-    return open_source(source, tmp_path / "cache", Console(file=StringIO()))
+    return open_source(source, tmp_path / "cache", Reporter())
 
 
 def contents(source: CaptionedPictures) -> list[tuple[int, list[tuple[str, str]]]]:
@@ -213,7 +213,7 @@ def test_sources_that_contradict_themselves(fields: dict[str, Any], said: str) -
 
 
 def test_what_a_path_means_and_how_much_there_is(tmp_path: Path) -> None:
-    console = Console(file=StringIO())
+    console = Reporter()
     write(tmp_path / "f", {"a.png": png(1), "a.txt": "four\n", "b.png": png(2), "b.txt": "새 여\n\n", "c.png": png(3)})
     write(tmp_path, {"t.csv": "image,caption\nf/a.png,a caption\n", "u.CSV": "image,caption\nf/a.png,\n"})
     with tarfile.open(tmp_path / "s.tar", "w") as shard:
@@ -247,7 +247,7 @@ def test_things_are_checked_once_but_those_with_a_fault_each_time(tmp_path: Path
 
     def find(state: str = "s") -> dict[int, str]:
         checked.clear()
-        return find_faults(check, 100, state, "checking", tmp_path / "cache", Console(file=StringIO()))
+        return find_faults(check, 100, state, "checking", tmp_path / "cache", Reporter())
 
     assert find() == {1: "1 is broken", 70: "70 is broken"}
     assert sorted(checked) == list(range(100))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 
 from qkv.data.parallel.batches import BatchSampler, collate, cut_by_length
 from qkv.data.parallel.config import CorpusConfig, DataConfig
 from qkv.data.parallel.data import ParallelData
 from qkv.data.randomness import permute
 from qkv.data.text.tokenizer import BEGIN, END, PAD, TokenizerConfig
+from qkv.reporter import Reporter
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ParallelData:
             Path(path).write_text(lines(count, language))
         train.append(CorpusConfig(files=files, directions=["en-cs"] if name == "small" else None))
     config = DataConfig(train=train, batch_tokens=500, max_length=60)
-    return ParallelData.open(config, TokenizerConfig(vocabulary=350, sampling=0.3), folder, 1, Console(quiet=True))
+    return ParallelData.open(config, TokenizerConfig(vocabulary=350, sampling=0.3), folder, 1, Reporter())
 
 
 def sampler(data: ParallelData, **changes: object) -> BatchSampler:

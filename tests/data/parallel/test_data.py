@@ -1,18 +1,18 @@
 """Files to examples: what is used and what is not, hold-out, caching, vocabularies."""
 
-import io
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from qkv.data.parallel.config import CorpusConfig, DataConfig
 from qkv.data.parallel.data import ParallelData
 from qkv.data.parallel.text import ParallelText
 from qkv.data.text.tokenizer import TokenizerConfig
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
+from reporters import written
 
 TOKENIZER = TokenizerConfig(vocabulary=320)
 WORDS = ["two", "dogs", "play", "in", "the", "snow", "while", "a", "man", "rides", "his", "old", "bike"]
@@ -34,7 +34,7 @@ def corpus_of(
 
 
 def open_data(folder: Path, config: DataConfig, tokenizer: TokenizerConfig = TOKENIZER) -> ParallelData:
-    return ParallelData.open(config, tokenizer, folder / "cache", 1, Console(quiet=True))
+    return ParallelData.open(config, tokenizer, folder / "cache", 1, Reporter())
 
 
 @pytest.fixture
@@ -95,9 +95,7 @@ def test_every_pair_is_accounted_for(mixed: ParallelData) -> None:
 
 
 def test_report_fits_a_terminal(mixed: ParallelData) -> None:
-    file = io.StringIO()
-    Console(width=80, file=file).print(mixed.report)
-    lines = file.getvalue().splitlines()
+    lines = written(mixed.report.to_table(), width=80).splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert any(line.startswith("en-de") and "180" in line for line in lines)
     assert any("three.en:4" in line for line in lines)

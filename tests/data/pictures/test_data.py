@@ -1,12 +1,10 @@
 """Pictures as batches: pure functions of (seed, epoch, index) that show every readable picture once an epoch."""
 
-from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data.pictures.data import ImageData, ImageDataConfig
@@ -14,6 +12,8 @@ from qkv.data.pictures.measure import measure
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
+from reporters import written
 
 GREY = Preprocessing(size=4, channels=1, mean=(0.0,), std=(1.0,))
 COUNTS = {"ant": 20, "bee": 10, "cow": 1}
@@ -31,7 +31,7 @@ def write_folder(folder: Path, counts: dict[str, int] = COUNTS) -> None:
 
 def open_data(folder: Path, seed: int = 1, **fields) -> ImageData:
     config = parse(ImageDataConfig, {"train": [{"folder": str(folder)}], "batch_size": 8, **fields}, "test")
-    return ImageData.open(config, GREY, folder.parent / "cache", seed, Console(file=StringIO()))
+    return ImageData.open(config, GREY, folder.parent / "cache", seed, Reporter())
 
 
 def brightness(batches) -> list[int]:
@@ -77,9 +77,7 @@ def test_unreadable_pictures_are_named_counted_and_left_out(tmp_path: Path) -> N
     assert data.n_train + data.n_validation == 31
     assert len(data.unreadable) == 1
     assert "text.png is not a picture" in data.unreadable[0]
-    console = Console(file=StringIO(), width=200)
-    console.print(data.report)
-    report = console.file.getvalue()
+    report = written(data.report)
     assert "left out, 1 in all: " in report and "text.png" in report
     assert "passed over, 1 in all" in report and "photo.heic" in report
     # What is found out is kept: the second time nothing is decoded.

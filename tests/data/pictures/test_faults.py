@@ -1,7 +1,6 @@
 """What goes wrong with whole data sets, and what takes the place of what is lost."""
 
 import os
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data.pictures import split as picture_split
@@ -17,6 +15,8 @@ from qkv.data.pictures.data import ImageBatch, ImageData, ImageDataConfig
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.data.pictures.sources import Pictures
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
+from reporters import written
 
 GREY = Preprocessing(size=4, channels=1, mean=(0.0,), std=(1.0,))
 
@@ -41,7 +41,7 @@ def idx(folder: Path, numbers: list[int], **fields: Any) -> dict[str, Any]:
 
 def open_data(tmp_path: Path, *train: dict[str, Any], **fields: Any) -> ImageData:
     config = parse(ImageDataConfig, {"train": list(train), "batch_size": 8, **fields}, "test")
-    return ImageData.open(config, GREY, tmp_path / "cache", 1, Console(file=StringIO()))
+    return ImageData.open(config, GREY, tmp_path / "cache", 1, Reporter())
 
 
 def pairs(batches: list[ImageBatch]) -> list[tuple[int, int]]:
@@ -178,10 +178,8 @@ def test_links_and_files_that_are_missing_are_found_when_they_come_back(tmp_path
 
 def test_the_report_shows_names_as_they_are_and_the_rarest_of_many(tmp_path: Path) -> None:
     def printed(counts: dict[str, int]) -> str:
-        console = Console(file=StringIO(), width=120)
         folder = tmp_path / str(len(counts))
-        console.print(open_data(folder, write(folder / "f", counts)).report)
-        return console.file.getvalue()
+        return written(open_data(folder, write(folder / "f", counts)).report, width=120)
 
     assert "[red]" in printed({"[red]": 2, "b": 2})
     many = printed({f"c{i:02}": 2 + (i == 7) for i in range(41)})

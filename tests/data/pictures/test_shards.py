@@ -5,17 +5,17 @@ import io
 import json
 import random
 import tarfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.shards import Shards
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 Members = list[tuple[str, bytes]]
 
@@ -42,7 +42,7 @@ def samples(first: int, count: int) -> Members:
 
 
 def opened(tmp_path: Path, *places: str | Path) -> Shards:
-    return Shards.open(list(map(str, places)), tmp_path / "cache", Console(file=StringIO()))
+    return Shards.open(list(map(str, places)), tmp_path / "cache", Reporter())
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -172,7 +172,7 @@ def test_captions_of_samples(tmp_path: Path) -> None:
     path = str(shard(tmp_path / "x.tar", members))
 
     def source(**fields):
-        return open_source(CaptionSource(shards=path, **fields), tmp_path / "cache", Console(file=StringIO()))
+        return open_source(CaptionSource(shards=path, **fields), tmp_path / "cache", Reporter())
 
     plain = source(language="en")
     assert plain.texts(0) == [("en", "number 0"), ("en", "no. 0")]

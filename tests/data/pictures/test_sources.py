@@ -2,7 +2,7 @@
 
 import gzip
 import tarfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
-from rich.console import Console
 
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.pictures.split import PictureSplit
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 
 def png(value: int) -> bytes:
@@ -190,7 +190,7 @@ def test_shards_are_checked_again_when_they_change(tmp_path: Path) -> None:
 
     def split() -> PictureSplit:
         source = PictureSource(shards=str(tmp_path / "s.tar"))
-        quiet = Console(file=StringIO())
+        quiet = Reporter()
         return PictureSplit.open([source], [], 0.25, tmp_path / "cache", 1, quiet, labelled=False)
 
     write(1, 0, 3, 4)

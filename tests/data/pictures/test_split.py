@@ -3,19 +3,18 @@
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.pictures.split import PictureSet, PictureSplit
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 COUNTS = {"ant": 40, "bee": 20, "cow": 1}
 
@@ -49,7 +48,7 @@ def split(
     seed: int = 1,
 ) -> PictureSplit:
     sources = [[parse(PictureSource, source, "test") for source in part] for part in (train, validation)]
-    return PictureSplit.open(*sources, holdout, cache, seed, Console(file=StringIO()))
+    return PictureSplit.open(*sources, holdout, cache, seed, Reporter())
 
 
 def names(part: PictureSet) -> set[str]:
@@ -225,14 +224,14 @@ def test_pictures_without_classes_are_divided_by_a_column_of_their_table(tmp_pat
         "image,part\n" + "".join(f"{i}.png,{'val' if i % 3 else 'train'}\n" for i in range(9))
     )
     parts = [[PictureSource(table=str(folder / "t.csv"), where={"part": part})] for part in ("train", "val")]
-    found = PictureSplit.open(*parts, 0.1, tmp_path / "cache", 1, Console(file=StringIO()), labelled=False)
+    found = PictureSplit.open(*parts, 0.1, tmp_path / "cache", 1, Reporter(), labelled=False)
     shown = [
         [part.picture(i, 1, 2).getpixel((0, 0)) for i in range(len(part))] for part in (found.train, found.validation)
     ]
     assert shown == [[0, 3, 6], [1, 2, 4, 5, 7, 8]]
     assert not found.notes
     everything = [PictureSource(folder=str(folder))]
-    held = PictureSplit.open(everything, [], 1 / 3, tmp_path / "held", 1, Console(file=StringIO()), labelled=False)
+    held = PictureSplit.open(everything, [], 1 / 3, tmp_path / "held", 1, Reporter(), labelled=False)
     assert (len(held.train), len(held.validation)) == (6, 3)
     assert not names(held.train) & names(held.validation)
 

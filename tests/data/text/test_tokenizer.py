@@ -60,7 +60,7 @@ def test_sampling_is_the_same_in_every_process(kind: Literal["bpe", "unigram"], 
     tokenizer = Tokenizer.train(LINES, TokenizerConfig(kind=kind, vocabulary=298))
     (tmp_path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
     program = (
-        "from pathlib import Path; from qkv.data import Tokenizer; import sys;"
+        "from pathlib import Path; from qkv.data.text.tokenizer import Tokenizer; import sys;"
         "print(Tokenizer.load(Path(sys.argv[1])).encode_sampled(sys.argv[2:], alpha=0.3, seed=7))"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "tokenizer.model"), *LINES]

@@ -3,14 +3,12 @@
 import json
 import shutil
 from dataclasses import asdict
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 import qkv
 from qkv.config import parse
@@ -19,10 +17,12 @@ from qkv.errors import QkvError
 from qkv.model_directory import read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights
+from qkv.reporter import Reporter
 from qkv.systems.classifier.suggest import suggest_classifier
 from qkv.systems.classifier.task import ClassificationConfig, ClassificationTask
 from qkv.train.config import TrainingConfig
 from qkv.train.trainer import Trainer
+from reporters import listening
 
 SIZES = {"image_size": 8, "patch_size": 4, "d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 32, "dropout": 0.0}
 
@@ -41,7 +41,7 @@ def write_stripes(folder: Path, n: int = 40) -> Path:
 
 
 def create(
-    tmp_path: Path, initial: Path | None = None, model: dict | None = None, said: StringIO | None = None, **fields
+    tmp_path: Path, initial: Path | None = None, model: dict | None = None, said: Reporter | None = None, **fields
 ) -> ClassificationTask:
     folder = tmp_path / "stripes"
     if not folder.exists():
@@ -50,7 +50,7 @@ def create(
     sections = {"data": data, "model": {**SIZES, "channels": 1, **(model or {})}, **fields}
     config = parse(ClassificationConfig, sections, "test")
     torch.manual_seed(0)
-    return ClassificationTask.create(config, tmp_path / "run", 1, Console(file=said or StringIO(), width=200), initial)
+    return ClassificationTask.create(config, tmp_path / "run", 1, said or Reporter(), initial)
 
 
 def test_loss_is_the_cross_entropy_with_smoothed_targets(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_stripes_are_learnt_and_the_exported_model_knows_them(tmp_path: Path) ->
     config = TrainingConfig(
         max_steps=120, warmup=10, schedule="cosine", learning_rate=0.01, validate_every=60, workers=1
     )
-    outcome = Trainer(task, config, tmp_path / "run", 1, Console(file=StringIO())).train()
+    outcome = Trainer(task, config, tmp_path / "run", 1, Reporter()).train()
     assert outcome.score == 100
     assert (tmp_path / "run" / "samples.png").exists()
     classifier = qkv.load(tmp_path / "run")
@@ -123,15 +123,15 @@ def test_an_initial_model_of_other_sizes_is_refused(tmp_path: Path) -> None:
 def test_pictures_are_prepared_as_for_the_initial_model_unless_it_is_said_otherwise(tmp_path: Path) -> None:
     scale = {"mean": (0.2,), "std": (0.3,), "resize": "squash", "interpolation": "nearest", "crop": 0.8}
     initial = exported(tmp_path / "initial", **scale)
-    said = StringIO()
-    task = create(tmp_path, initial, said=said)
+    reporter, said = listening()
+    task = create(tmp_path, initial, said=reporter)
     assert {name: getattr(task.config.preprocessing, name) for name in scale} == scale
     assert "pictures are prepared as for the initial model\n" in said.getvalue()
     plain = create(tmp_path)
     torch.testing.assert_close(task.batch(0, 0).images, (plain.batch(0, 0).images * 0.5 + 0.5 - 0.2) / 0.3)
 
-    said = StringIO()
-    other = create(tmp_path, initial, said=said, mean=[0.4], interpolation="nearest")
+    reporter, said = listening()
+    other = create(tmp_path, initial, said=reporter, mean=[0.4], interpolation="nearest")
     assert {name: getattr(other.config.preprocessing, name) for name in scale} == {**scale, "mean": (0.4,)}
     (line,) = [line for line in said.getvalue().splitlines() if line.startswith("pictures are prepared")]
     assert line.endswith(": mean (0.4,) instead of (0.2,)")

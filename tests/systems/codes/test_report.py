@@ -1,23 +1,22 @@
 """Reconstruction of many pictures: against the model on all of them at once."""
 
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 import qkv
 from qkv.data.captions import evaluation
 from qkv.data.captions.evaluation import open_pictures
 from qkv.errors import QkvError
 from qkv.metrics.pictures import psnr, ssim
+from qkv.reporter import Reporter
 from qkv.systems.codes.report import evaluate_codes
 from tiny_codes import CODES, tiny_codes
 
-CONSOLE = Console(file=StringIO())
+CONSOLE = Reporter()
 
 
 def test_scores_are_those_of_all_pictures_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

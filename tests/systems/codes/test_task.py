@@ -6,20 +6,19 @@ import math
 import os
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.dvae import DVAE, DVAEConfig, squeeze
 from qkv.models.weights import get_weights, set_weights
+from qkv.reporter import Reporter
 from qkv.systems.codes.task import ImageCodesConfig, ImageCodesTask, anneal, logit_laplace, reconstruction_loss
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World, join
@@ -53,13 +52,13 @@ def create(
     sections = {"data": data, "model": {**SIZES, **VQ, **(model or {})}, "penalty_warmup": 0, **fields}
     torch.manual_seed(0)
     config = parse(ImageCodesConfig, sections, "test")
-    return ImageCodesTask.create(config, tmp_path / "run", 1, Console(file=StringIO()), initial)
+    return ImageCodesTask.create(config, tmp_path / "run", 1, Reporter(), initial)
 
 
 def trainer(run: Path, task: ImageCodesTask, world: World | None = None, **settings) -> Trainer:
     run.mkdir(exist_ok=True)
     config = TrainingConfig(**{"warmup": 2, "device": "cpu", **settings})
-    return Trainer(task, config, run, 1, Console(file=StringIO()), world)
+    return Trainer(task, config, run, 1, Reporter(), world)
 
 
 def load(folder: Path) -> DVAE:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import asdict, replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from rich.console import Console
 from safetensors.torch import save_file
 
 import qkv
@@ -22,6 +20,7 @@ from qkv.figures.gallery import draw_gallery
 from qkv.model_directory import read_weights, save_model
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import get_weights
+from qkv.reporter import Reporter
 from qkv.systems.painter.task import TextToImageConfig, TextToImageTask
 from qkv.train.config import TrainingConfig
 from qkv.train.trainer import Trainer
@@ -81,9 +80,7 @@ def palette() -> DVAE:
 def train(task, run: Path, steps: int, **settings):
     run.mkdir(exist_ok=True)
     config = {"warmup": 3, "validate_every": steps, "schedule": "cosine", "learning_rate": 0.01, "max_steps": steps}
-    return Trainer(
-        task, TrainingConfig(**{**config, "device": "cpu", **settings}), run, 1, Console(file=StringIO())
-    ).train()
+    return Trainer(task, TrainingConfig(**{**config, "device": "cpu", **settings}), run, 1, Reporter()).train()
 
 
 def create(
@@ -99,7 +96,7 @@ def create(
     }
     torch.manual_seed(0)
     config = parse(TextToImageConfig, sections, "test")
-    return TextToImageTask.create(config, run, 1, Console(file=StringIO()), initial)
+    return TextToImageTask.create(config, run, 1, Reporter(), initial)
 
 
 def test_it_learns_to_draw_what_a_caption_names(folder: Path, tmp_path: Path) -> None:
@@ -188,7 +185,7 @@ def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
         TrainingConfig(warmup=3, schedule="cosine", learning_rate=0.01, max_steps=8, validate_every=4, device="cpu"),
         tmp_path / "parts",
         1,
-        Console(file=StringIO()),
+        Reporter(),
     )
     steps = trainer._step
 

@@ -2,20 +2,19 @@
 
 import json
 import math
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 import qkv
 from qkv.config import parse
 from qkv.errors import QkvError
 from qkv.model_directory import read_weights
 from qkv.models.weights import get_weights
+from qkv.reporter import Reporter
 from qkv.systems.scorer.task import ContrastiveConfig, ContrastiveTask, belong, contrastive_loss, finds
 from qkv.train.config import TrainingConfig
 from qkv.train.trainer import Trainer
@@ -55,9 +54,7 @@ def create(folder: Path, run: Path, initial: Path | None = None, **fields) -> Co
     data = {"train": [source], "batch_size": 24, "text_length": 16, "holdout": 0.2}
     config = {"data": data, "tokenizer": {"vocabulary": 300}, "model": MODEL, **fields}
     torch.manual_seed(0)
-    return ContrastiveTask.create(
-        parse(ContrastiveConfig, config, "test"), run, 1, Console(file=StringIO(), width=200), initial
-    )
+    return ContrastiveTask.create(parse(ContrastiveConfig, config, "test"), run, 1, Reporter(), initial)
 
 
 def by_hand(logits: np.ndarray, right: np.ndarray) -> float:
@@ -147,7 +144,7 @@ def test_it_learns_the_names_of_colours(folder: Path, tmp_path: Path) -> None:
     config = TrainingConfig(
         max_steps=80, warmup=5, schedule="cosine", learning_rate=0.005, validate_every=40, device="cpu"
     )
-    outcome = Trainer(task, config, tmp_path / "run", 1, Console(file=StringIO())).train()
+    outcome = Trainer(task, config, tmp_path / "run", 1, Reporter()).train()
     assert outcome.score > 95 > 40 > before  # percent
     scorer = qkv.load(tmp_path / "run", device="cpu")
     walls = [Image.new("RGB", (30, 20), colour) for colour in COLOURS.values()]
@@ -170,7 +167,7 @@ def test_a_step_never_leaves_the_scale_beyond_its_bound(folder: Path, tmp_path: 
     task = create(folder, tmp_path / "run")
     torch.nn.init.constant_(task.model.log_scale, math.log(300))
     config = TrainingConfig(max_steps=1, warmup=0, learning_rate=0.001, device="cpu", schedule="linear")
-    Trainer(task, config, tmp_path / "run", 1, Console(file=StringIO())).train()
+    Trainer(task, config, tmp_path / "run", 1, Reporter()).train()
     assert task.model.scale.item() == pytest.approx(100)
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])["scale"] == pytest.approx(100)
     assert read_weights(tmp_path / "run" / "model")["log_scale"].exp().item() == pytest.approx(100, rel=0.01)

@@ -1,17 +1,16 @@
 import math
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from qkv.config import parse
 from qkv.data.text.tokenizer import END, PAD
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.weights import get_weights
+from qkv.reporter import Reporter
 from qkv.systems.translator.suggest import suggest
 from qkv.systems.translator.task import TranslationConfig, TranslationTask, translate_greedily
 from qkv.train.config import TrainingConfig
@@ -36,7 +35,7 @@ def task(tmp_path: Path) -> TranslationTask:
         "test",
     )
     torch.manual_seed(0)
-    return TranslationTask.create(config, tmp_path, 1, Console(file=StringIO()))
+    return TranslationTask.create(config, tmp_path, 1, Reporter())
 
 
 def test_loss_is_the_label_smoothed_cross_entropy_of_the_target_tokens(task: TranslationTask) -> None:
@@ -85,7 +84,7 @@ def test_a_direction_without_validation_pairs_is_left_out_of_bleu(tmp_path: Path
     validation = {"table": str(tmp_path / "validation.tsv"), "columns": ["en", "de"], "directions": ["de-en"]}
     data = {"data": {"train": [corpus], "validation": [validation]}, "tokenizer": {"vocabulary": 280}}
     config = parse(TranslationConfig, {**data, "model": {"d_model": 8, "n_heads": 1, "n_layers": 1, "d_ff": 8}}, "test")
-    task = TranslationTask.create(config, tmp_path, 1, Console(file=StringIO()))
+    task = TranslationTask.create(config, tmp_path, 1, Reporter())
     with torch.no_grad():
         task.model.eval()
         assert set(task.evaluate()) == {"loss", "bleu"}

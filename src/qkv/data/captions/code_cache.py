@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
+from qkv.reporter import Reporter
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def cached_codes(
     n_pictures: int,
     state: str,
     cache: Path,
-    console: Console,
+    reporter: Reporter,
     batch_size: int = 64,
 ) -> Codes:
     """The codes of pictures 0 to `n_pictures` - 1, computed unless `cache` holds them from an earlier time.
@@ -75,7 +74,7 @@ def cached_codes(
         n_pictures: how many there are; at least one.
         state: a digest of the pictures and their preprocessing.
         cache: a folder.
-        console: where progress is shown.
+        reporter: is told of the work.
         batch_size: pictures to encode at once.
 
     Returns:
@@ -91,8 +90,7 @@ def cached_codes(
     if folder.exists():
         _log.warning("%s is damaged or cut short: the codes of the pictures are made anew", folder)
     pieces = (range(start, min(start + batch_size, n_pictures)) for start in range(0, n_pictures, batch_size))
-    with atomic_folder(folder) as temporary, Progress(console=console, transient=True) as bar:
-        task = bar.add_task("encoding pictures", total=n_pictures)
+    with atomic_folder(folder) as temporary:
         checksum = 0
         with (temporary / "codes.npy").open("wb") as file:
             for piece in pieces:
@@ -101,7 +99,7 @@ def cached_codes(
                     _write_head(file, block.dtype, (n_pictures, *block.shape[1:]))
                 file.write(block.data)
                 checksum = zlib.crc32(block.data, checksum)
-                bar.advance(task, len(piece))
+                reporter.progress("encoding pictures", piece.stop, n_pictures)
         (temporary / "info.json").write_text(json.dumps({"key": key, "crc32": checksum}))
     codes = _read(folder, key)
     assert codes is not None, "what has just been written can be read"

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
@@ -17,6 +16,7 @@ from qkv.data.pictures.sources import keep_apart
 from qkv.data.randomness import derive_seed, hash_text, mix
 from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 Indices = NDArray[np.int64]
 
@@ -47,7 +47,7 @@ class CaptionCorpus:
         holdout: float,
         cache: Path,
         seed: int,
-        console: Console,
+        reporter: Reporter,
     ) -> "CaptionCorpus":
         """Find all pictures and check that each can be read, unless `cache` says so from an earlier time.
 
@@ -58,15 +58,15 @@ class CaptionCorpus:
                 others come and go.
             cache: a folder for what is found out about them.
             seed: of the choice.
-            console: where progress is shown.
+            reporter: is told of the work.
 
         Raises:
             QkvError: a source cannot be used, or there are too few pictures.
         """
         keep_apart((source.folder for source in (*train, *validation)), cache)
-        sources = [open_source(source, cache, console) for source in (*train, *validation)]
+        sources = [open_source(source, cache, reporter) for source in (*train, *validation)]
         left_out: list[str] = []
-        used = [_usable(source, cache, console, left_out) for source in sources]
+        used = [_usable(source, cache, reporter, left_out) for source in sources]
         names = [_hashes(source, rows) for source, rows in zip(sources, used)]
         # Validation first: a picture that is in both is for validation.
         order = [*range(len(train), len(sources)), *range(len(train))]
@@ -113,9 +113,9 @@ class CaptionCorpus:
         return self.sources[source].pictures.picture(number, channels, enough)
 
 
-def _usable(source: CaptionedPictures, cache: Path, console: Console, left_out: list[str]) -> Indices:
+def _usable(source: CaptionedPictures, cache: Path, reporter: Reporter, left_out: list[str]) -> Indices:
     what = f"checking {source.source.path.name}"
-    faults = find_faults(source.check, len(source), source.state, what, cache, console)
+    faults = find_faults(source.check, len(source), source.state, what, cache, reporter)
     left_out += faults.values()
     return np.setdiff1d(np.arange(len(source)), np.array(sorted(faults), np.int64))
 

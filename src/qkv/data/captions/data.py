@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from torch import Tensor
 
 from qkv.config import nearest
@@ -29,6 +28,7 @@ from qkv.data.pictures.preprocessing import Preprocessing, to_images, to_pixels
 from qkv.data.randomness import derive_seed, permute
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 _log = logging.getLogger(__name__)
 _READERS = 4  # threads; decoding releases Python's lock
@@ -166,7 +166,7 @@ class CaptionData:
         preprocessing: Preprocessing,
         cache: Path,
         seed: int,
-        console: Console,
+        reporter: Reporter,
         trained: Tokenizer | None = None,
     ) -> "CaptionData":
         """Find the pictures, learn a vocabulary from their captions and tokenize these, as far as `cache` lacks it.
@@ -177,7 +177,7 @@ class CaptionData:
             preprocessing: size and scale of the pictures.
             cache: a folder for everything that is derived from the files.
             seed: of held-out pictures, order, captions, flips and sampling.
-            console: where progress is shown.
+            reporter: is told of the work.
             trained: a tokenizer to use instead of learning a vocabulary.
 
         Raises:
@@ -185,11 +185,13 @@ class CaptionData:
         """
         if tokenizer.separate:
             raise QkvError("tokenizer.separate is for translators: captions have one vocabulary; set it to false")
-        corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, console)
-        captions = Captions.open(zip(corpus.sources, corpus.used, strict=True), cache, console)
+        corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, reporter)
+        captions = Captions.open(zip(corpus.sources, corpus.used, strict=True), cache, reporter)
         if trained is None:
             trained = learn_tokenizer(tokenizer, config.train, captions, corpus.train, cache)
-        return cls(config, preprocessing, corpus, captions.tokenized(trained, cache, console), tokenizer.sampling, seed)
+        return cls(
+            config, preprocessing, corpus, captions.tokenized(trained, cache, reporter), tokenizer.sampling, seed
+        )
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -244,13 +246,13 @@ class CaptionData:
             chosen = chosen[np.arange(limit) * len(chosen) // limit]
         return self._tokenized.texts(chosen)
 
-    def encode(self, encoder: PictureEncoder, cache: Path, console: Console) -> None:
+    def encode(self, encoder: PictureEncoder, cache: Path, reporter: Reporter) -> None:
         """From now on, have batches hold codes instead of images; the codes of all pictures are computed, once.
 
         Args:
             encoder: what makes codes of images that are preprocessed as this data's are.
             cache: a folder for the codes.
-            console: where progress is shown.
+            reporter: is told of the work.
 
         Raises:
             QkvError: a picture cannot be read any more, or the cache cannot be written.
@@ -263,7 +265,7 @@ class CaptionData:
                     what = repr((source.state, self._preprocessing, flip))
                     state = hashlib.sha256(what.encode() + used.tobytes()).hexdigest()
                     images = partial(self._images, first, used, flip)
-                    codes[number, flip] = cached_codes(encoder, images, len(used), state, cache, console)
+                    codes[number, flip] = cached_codes(encoder, images, len(used), state, cache, reporter)
             first += len(source)
         self._codes = codes
 

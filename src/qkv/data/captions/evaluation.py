@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from qkv.data.captions.corpus import CaptionCorpus
 from qkv.data.captions.data import CaptionDataConfig
 from qkv.data.captions.readers import open_source
@@ -15,6 +13,7 @@ from qkv.data.pictures.listing import PictureList
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.pictures.split import PictureSet, PictureSplit
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 
 @dataclass(frozen=True)
@@ -49,73 +48,73 @@ class EvaluationData:
     left_out: tuple[str, ...] = ()
 
 
-def open_pictures(path: Path, cache: Path, console: Console) -> EvaluationData:
+def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
     """All pictures of a folder, a table, an IDX file or a shard.
 
     Args:
         path: where they are.
         cache: where the index of shards and large tables are kept.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: there are none, or the file is damaged.
     """
     if path.suffix.lower() == ".jsonl":
-        pictures = open_source(CaptionSource.of(path), cache, console).pictures
+        pictures = open_source(CaptionSource.of(path), cache, reporter).pictures
     else:
-        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False, console=console)
+        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False, reporter=reporter)
     return EvaluationData(_all(pictures))
 
 
-def open_captioned_pictures(path: Path, cache: Path, console: Console) -> EvaluationData:
+def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
     """All pictures of a folder, a table or a shard, with their captions.
 
     Args:
         path: where they are, as `CaptionSource.of` takes it.
         cache: where the index of shards and large tables are kept.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: there are none, none has a caption, or the file is damaged.
     """
-    found = open_source(CaptionSource.of(path), cache, console)
+    found = open_source(CaptionSource.of(path), cache, reporter)
     prompts, left_out = _prompts((found, number) for number in range(len(found)))
     if not prompts:
         raise QkvError(f"{path}: no picture has a caption{f'; the first: {left_out[0]}' if left_out else ''}")
     return EvaluationData(_all(found.pictures), prompts=prompts, left_out=left_out)
 
 
-def split_pictures(config: ImageDataConfig, cache: Path, seed: int, console: Console) -> EvaluationData:
+def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures.
 
     Args:
         config: where they are, and which are held out.
         cache: a folder for what is found out about them.
         seed: of the choice.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: a source cannot be used, or there are too few pictures.
     """
     parts = config.train, config.validation, config.holdout
-    split = PictureSplit.open(*parts, cache, seed, console, labelled=False)
+    split = PictureSplit.open(*parts, cache, seed, reporter, labelled=False)
     train, validation = (_all(part) for part in (split.train, split.validation))
     return EvaluationData(validation, train, left_out=(*split.unreadable, *split.notes))
 
 
-def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, console: Console) -> EvaluationData:
+def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data` with their captions, and its training pictures.
 
     Args:
         config: where they are, and which are held out.
         cache: a folder for what is found out about them.
         seed: of the choice.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: a source cannot be used, or there are too few pictures.
     """
-    corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, console)
+    corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, reporter)
     train, validation = (PictureList(corpus.picture, part.tolist()) for part in (corpus.train, corpus.validation))
     places = map(corpus.place, validation.numbers)
     prompts, left_out = _prompts((corpus.sources[source], number) for source, number in places)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from qkv.config import nearest
 from qkv.data.captions.sources import LABEL, Caption, CaptionedPictures, CaptionSource
@@ -17,17 +16,18 @@ from qkv.data.pictures.measure import Measure, measure_pictures
 from qkv.data.pictures.shards import Shards
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 _SAMPLE = 500
 
 
-def open_source(source: CaptionSource, cache: Path, console: Console) -> CaptionedPictures:
+def open_source(source: CaptionSource, cache: Path, reporter: Reporter) -> CaptionedPictures:
     """Find the pictures of a source and their captions; they are not read yet.
 
     Args:
         source: where they are.
         cache: where the index of shards and large tables are kept.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: the source is missing, empty, damaged or contradicts itself.
@@ -36,36 +36,36 @@ def open_source(source: CaptionSource, cache: Path, console: Console) -> Caption
         return _of_folder(source, Path(source.folder))
     if source.table is not None:
         return open_table(source, cache)
-    return _of_shards(source, cache, console) if source.shards is not None else _of_labels(source, cache)
+    return _of_shards(source, cache, reporter) if source.shards is not None else _of_labels(source, cache)
 
 
-def measure_captions(source: CaptionSource, console: Console) -> tuple[int, int]:
+def measure_captions(source: CaptionSource, reporter: Reporter) -> tuple[int, int]:
     """How many pictures a source has, and how many bytes the longest of a few hundred captions.
 
     Args:
         source: where they are.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: the source cannot be used, or none of these captions can be read.
     """
     with tempfile.TemporaryDirectory() as cache:
-        pictures = open_source(source, Path(cache), console)
+        pictures = open_source(source, Path(cache), reporter)
         return len(pictures), _longest_caption(pictures)
 
 
-def measure_captioned_pictures(source: CaptionSource, console: Console) -> tuple[Measure, int]:
+def measure_captioned_pictures(source: CaptionSource, reporter: Reporter) -> tuple[Measure, int]:
     """What the pictures of a source are like, and how many bytes the longest of a few hundred captions.
 
     Args:
         source: where they are.
-        console: where progress is shown.
+        reporter: is told of the work.
 
     Raises:
         QkvError: the source cannot be used, or none of these captions or pictures can be read.
     """
     with tempfile.TemporaryDirectory() as cache:
-        pictures = open_source(source, Path(cache), console)
+        pictures = open_source(source, Path(cache), reporter)
         longest = _longest_caption(pictures)
         return measure_pictures(pictures.pictures, source.path), longest
 
@@ -117,8 +117,8 @@ def _of_labels(source: CaptionSource, cache: Path) -> CaptionedPictures:
     return CaptionedPictures(source, pictures, lambda index: by_class[labels[index]], [*own, *sorted(files)])
 
 
-def _of_shards(source: CaptionSource, cache: Path, console: Console) -> CaptionedPictures:
-    shards = Shards.open(source.shards or [], cache, console)
+def _of_shards(source: CaptionSource, cache: Path, reporter: Reporter) -> CaptionedPictures:
+    shards = Shards.open(source.shards or [], cache, reporter)
 
     def captions(index: int) -> list[Caption]:
         name = shards.name(index)

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qkv.data.captions.store import TokenizedCaptions
-
-if TYPE_CHECKING:
-    from rich.console import Group
+from qkv.reporter import Table
 
 _NAMED = 5
 _EXAMPLE = 60  # characters
@@ -81,26 +79,21 @@ class CaptionReport:
         """For JSON."""
         return asdict(self)
 
-    def __rich__(self) -> "Group":
-        """For a terminal."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
+    def to_table(self) -> Table:
+        """For a person."""
         parts = ", ".join(f"{count:,} for {part}" for part, count in self.pictures.items())
         title = f"{sum(self.pictures.values()):,} pictures: {parts}\n"
         title += f"{self.captions_per_picture:.1f} captions each, a vocabulary of {self.vocabulary:,}"
-        table = Table(title=title, title_justify="left", box=None)
-        for heading in ("", "pictures", "captions", "empty", f"over {self.text_length}", "tokens\nmean/95%/max"):
-            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        headings = "", "pictures", "captions", "empty", f"over {self.text_length}", "tokens\nmean/95%/max"
+        rows = []
         for row in self.languages:
             numbers = (f"{n:,}" for n in (row.pictures, row.captions, row.empty, row.cut))
             lengths = f"{row.mean_tokens:.1f}/{row.p95_tokens:,}/{row.max_tokens:,}"
-            table.add_row(Text(row.language), *numbers, lengths)
+            rows.append((row.language, *numbers, lengths))
         empty = sum(language.empty for language in self.languages)
         lines = [f"left out, {len(self.left_out):,} in all: {line}" for line in self.left_out[:_NAMED]]
         lines += [f"empty captions, {empty:,} in all: {', '.join(self.empty)}"] if empty else []
-        return Group(table, *map(Text, [*lines, *self.notes]))
+        return Table(headings, rows, title, (*lines, *self.notes))
 
 
 def report(

@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from qkv.data.captions.sources import CaptionedPictures
 from qkv.data.text.padding import pad_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.files import atomic_file
+from qkv.reporter import Reporter
 
 Indices = NDArray[np.int64]
 
@@ -45,13 +44,13 @@ class Captions:
     states: tuple[str, ...]
 
     @classmethod
-    def open(cls, sources: Iterable[tuple[CaptionedPictures, Indices]], cache: Path, console: Console) -> "Captions":
+    def open(cls, sources: Iterable[tuple[CaptionedPictures, Indices]], cache: Path, reporter: Reporter) -> "Captions":
         """Read the captions into `cache`, unless they are there and have not changed since.
 
         Args:
             sources: each with the numbers, within it, of those of its pictures that are used.
             cache: a folder.
-            console: where progress is shown.
+            reporter: is told of the work.
 
         Raises:
             QkvError: a caption cannot be read, or the cache cannot be written.
@@ -64,7 +63,7 @@ class Captions:
             file = cache / f"captions-{state}.arrow"
             if not file.exists():
                 what = f"reading captions of {source.source.path.name}"
-                _write(file, _TEXTS, _text_batches(source, used), what, None, console)
+                _write(file, _TEXTS, _text_batches(source, used), what, None, reporter)
             table = _mapped(file)
             pictures.append(table["picture"].to_numpy() + first)
             coded: Any = table["language"].combine_chunks().dictionary_encode()
@@ -80,7 +79,7 @@ class Captions:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def tokenized(self, tokenizer: Tokenizer, cache: Path, console: Console) -> "TokenizedCaptions":
+    def tokenized(self, tokenizer: Tokenizer, cache: Path, reporter: Reporter) -> "TokenizedCaptions":
         """With the tokens of each caption, which are made once and memory-mapped."""
         key = hashlib.sha256("".join(self.states).encode() + tokenizer.to_bytes()).hexdigest()[:16]
         file = cache / f"caption-tokens-{key}.arrow"
@@ -91,7 +90,7 @@ class Captions:
                 pa.RecordBatch.from_arrays([pa.array(tokenizer.encode(block), kind)], schema=schema)
                 for block in _blocks(text.as_py() for text in self.texts)
             )
-            _write(file, schema, batches, "tokenizing captions", len(self), console)
+            _write(file, schema, batches, "tokenizing captions", len(self), reporter)
         tokens = _mapped(file)["tokens"]
         lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in tokens.chunks]
         return TokenizedCaptions(self, tokenizer, tokens, np.concatenate([np.empty(0, np.int32), *lengths]))
@@ -149,14 +148,18 @@ def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _write(
-    file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], what: str, total: int | None, console: Console
+    file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], what: str, total: int | None, reporter: Reporter
 ) -> None:
-    with atomic_file(file) as temporary, Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-                bar.advance(task, batch.num_rows)
+    done = 0
+    with (
+        atomic_file(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+            done += batch.num_rows
+            reporter.progress(what, done, total)
 
 
 def _mapped(file: Path) -> pa.Table:

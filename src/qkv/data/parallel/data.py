@@ -4,16 +4,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress as ProgressBar
-from rich.progress import SpinnerColumn, TimeRemainingColumn
 
 from qkv.config import nearest
 from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
@@ -29,6 +25,7 @@ from qkv.data.randomness import derive_seed
 from qkv.data.text.tokenizer import TokenizerConfig
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
+from qkv.reporter import Reporter
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +117,7 @@ class ParallelData:
         tokenizer: TokenizerConfig,
         cache: Path,
         seed: int,
-        console: Console,
+        reporter: Reporter,
         codec: Codec | None = None,
     ) -> "ParallelData":
         """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
@@ -130,16 +127,18 @@ class ParallelData:
             tokenizer: how to learn the vocabulary, and how to sample from it.
             cache: a folder for everything that is derived from the files.
             seed: of held-out pairs, batches and sampling.
-            console: where progress is shown.
+            reporter: is told of the work.
             codec: tokenizers to use instead of learning a vocabulary; their directions become those of the files.
 
         Raises:
             QkvError: the data cannot be used; the message says where and why.
         """
-        with _progress_on(console) as progress:
-            text = ParallelText.open(config, cache, progress)
-            codec = _codec(text, tokenizer, cache, progress) if codec is None else _redirected(codec, text.directions)
-            return cls(text, codec, tokenizer, cache, seed=seed, progress=progress)
+        text = ParallelText.open(config, cache, reporter.progress)
+        if codec is None:
+            codec = _codec(text, tokenizer, cache, reporter.progress)
+        else:
+            codec = _redirected(codec, text.directions)
+        return cls(text, codec, tokenizer, cache, seed=seed, progress=reporter.progress)
 
     @cached_property
     def report(self) -> Report:
@@ -249,21 +248,3 @@ def _redirected(codec: Codec, directions: tuple[Direction, ...]) -> Codec:
     except QkvError as error:
         asked = ", ".join(map(format_direction, directions))
         raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error
-
-
-@contextmanager
-def _progress_on(console: Console) -> Iterator[Progress]:
-    """A bar for what is under way."""
-    columns = (SpinnerColumn(), *ProgressBar.get_default_columns()[:-1], TimeRemainingColumn())
-    with ProgressBar(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                for task in tasks.values():
-                    bar.remove_task(task)
-                tasks.clear()
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield show

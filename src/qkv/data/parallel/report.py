@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from qkv.data.parallel.examples import FATES, Examples
 from qkv.data.parallel.vocabulary import format_direction
 from qkv.data.randomness import mix
-
-if TYPE_CHECKING:
-    from rich.console import Group
+from qkv.reporter import Table
 
 _SUSPICIOUS_RATIO = 3.0
 _SMOOTHING = 5  # tokens added to both sides, so that a few short words raise no suspicion
@@ -89,26 +87,19 @@ class Report:
         """For JSON."""
         return asdict(self)
 
-    def __rich__(self) -> "Group":
-        """For a terminal."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
+    def to_table(self) -> Table:
+        """For a person."""
         vocabulary = f"{self.vocabulary:,}" + (f" + {self.target_vocabulary:,}" if self.target_vocabulary else "")
-        table = Table(title=f"The data, with a vocabulary of {vocabulary}", title_justify="left", box=None)
-        table.padding = (0, 1, 0, 0)
         headings = "pairs", "used", "empty", "too\nlong", "held\nout", "dupli-\ncate", "odd\nratio", "vali-\ndation"
-        table.add_column("")
-        for heading in (*headings, "tokens\nmean/95%/max"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        rows = []
         validation = {row.direction: row.fates["used"] for row in self.validation}
         for row in self.train:
             fates = (row.fates["used"], row.fates["empty"], row.fates["too_long"])
             held_out = row.fates["held_out"] + row.fates["shadowed"]
             numbers = (row.pairs, *fates, held_out, row.duplicates, row.suspicious, validation.get(row.direction, 0))
-            table.add_row(row.direction, *(f"{n:,}" for n in numbers), f"{row.source}\n{row.target}")
-        return Group(table, *map(Text, self._notes()))
+            rows.append((row.direction, *(f"{n:,}" for n in numbers), f"{row.source}\n{row.target}"))
+        title = f"The data, with a vocabulary of {vocabulary}"
+        return Table(("", *headings, "tokens\nmean/95%/max"), rows, title, tuple(self._notes()))
 
     def _notes(self) -> Iterator[str]:
         """Where to look for what is odd."""

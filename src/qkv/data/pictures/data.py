@@ -10,9 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -22,6 +19,7 @@ from qkv.data.pictures.sources import PictureSource
 from qkv.data.pictures.split import PictureSet, PictureSplit
 from qkv.data.randomness import derive_seed, permute
 from qkv.errors import QkvError
+from qkv.reporter import Reporter, Table
 
 _log = logging.getLogger(__name__)
 _READERS = 4  # threads; decoding releases Python's lock
@@ -97,7 +95,7 @@ class ImageData:
         preprocessing: Preprocessing,
         cache: Path,
         seed: int,
-        console: Console,
+        reporter: Reporter,
         labelled: bool = True,
     ) -> "ImageData":
         """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
@@ -107,14 +105,14 @@ class ImageData:
             preprocessing: size and scale.
             cache: a folder for what is found out about them, and for what the run began with.
             seed: of held-out pictures, order and augmentation.
-            console: where progress is shown.
+            reporter: is told of the work.
             labelled: whether their classes matter; if not, a folder may hold pictures as it likes.
 
         Raises:
             QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
                 with, or there are too few pictures.
         """
-        split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, console, labelled)
+        split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, reporter, labelled)
         return cls(config, preprocessing, split, seed)
 
     @property
@@ -150,21 +148,20 @@ class ImageData:
                 yield ImageBatch(self._preprocessing.normalise(torch.stack(pixels)), self._targets(labels))
 
     @property
-    def report(self) -> RenderableType:
+    def report(self) -> Table:
         """Pictures of each class, and what is left out."""
         train, validation = (
             np.bincount(part.labels, minlength=len(self.classes)) for part in (self._train, self._validation)
         )
-        table = Table("class", "train", "validation", title=f"{self.n_train + self.n_validation:,} pictures")
         rarest = np.sort(np.argsort(train, kind="stable")[:_MOST_ROWS])
-        for row in rarest.tolist():
-            table.add_row(Text(self.classes[row]), f"{train[row]:,}", f"{validation[row]:,}")
+        rows = [(self.classes[row], f"{train[row]:,}", f"{validation[row]:,}") for row in rarest.tolist()]
         notes = []
         if len(self.classes) > _MOST_ROWS:
             notes.append(f"the {_MOST_ROWS} classes with the fewest pictures, of {len(self.classes):,}")
         notes += [f"left out, {len(self.unreadable):,} in all: {line}" for line in self.unreadable[:_NAMED]]
         notes += self.notes
-        return Group(table, *map(Text, notes))
+        title = f"{self.n_train + self.n_validation:,} pictures"
+        return Table(("class", "train", "validation"), rows, title, notes)
 
     def samples(self) -> tuple[list[Image.Image], list[str]]:
         """Some training pictures, augmented, as the model is shown them, and the class of each."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 _SAMPLE = 200
 
@@ -28,18 +28,18 @@ class Measure:
         return cls(sum(part.pictures for part in parts), largest.side, max(part.channels for part in parts))
 
 
-def measure(source: PictureSource, labelled: bool = True, console: Console | None = None) -> Measure:
+def measure(source: PictureSource, labelled: bool = True, reporter: Reporter | None = None) -> Measure:
     """Look at a few hundred pictures of a source.
 
     Args:
         source: where they are.
         labelled: whether their classes matter; if not, none need be there.
-        console: where progress is shown, if anywhere.
+        reporter: is told of the work, if there is one.
 
     Raises:
         QkvError: the source cannot be used, or none of these pictures can be read.
     """
-    return measure_pictures(Pictures.open(source, labelled=labelled, console=console), source.path)
+    return measure_pictures(Pictures.open(source, labelled=labelled, reporter=reporter), source.path)
 
 
 def measure_pictures(pictures: Pictures, where: Path) -> Measure:

@@ -12,14 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
 import pyarrow as pa
-from rich.console import Console
-from rich.progress import track
 
 from qkv.data.pictures.decode import PICTURE_SUFFIXES
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.data.unreadable import file_state
 from qkv.errors import QkvError
 from qkv.files import atomic_file
+from qkv.reporter import Reporter
 
 Kind = Literal["image", "text", "json"]
 
@@ -52,13 +51,13 @@ class Shards:
         self.files, self._index = files, index
 
     @classmethod
-    def open(cls, places: Places, cache: Path, console: Console) -> "Shards":
+    def open(cls, places: Places, cache: Path, reporter: Reporter) -> "Shards":
         """Find the shards, and index them unless `cache` holds their index; only the headers of files in them are read.
 
         Args:
             places: where they are.
             cache: where the index is kept.
-            console: where progress is shown.
+            reporter: is told of the work.
 
         Raises:
             QkvError: there is no shard, or one is compressed or damaged; the message says at which byte.
@@ -67,7 +66,7 @@ class Shards:
         stamps = [[str(file.resolve()), *file_state(file)] for file in files]
         target = cache / f"shards-{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]}.arrow"
         if not target.exists():
-            _write_index(files, target, console)
+            _write_index(files, target, reporter)
         index = pa.ipc.open_file(pa.memory_map(str(target))).read_all()
         if not index.num_rows:
             raise QkvError(f"{first_place(places)}: no picture is in these {len(files):,} shards")
@@ -137,14 +136,14 @@ def _find(places: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _write_index(files: Sequence[Path], target: Path, console: Console) -> None:
+def _write_index(files: Sequence[Path], target: Path, reporter: Reporter) -> None:
     try:
         with (
             atomic_file(target) as temporary,
             pa.OSFile(str(temporary), "wb") as sink,
             pa.ipc.new_file(sink, _INDEX) as writer,
         ):
-            for number, file in enumerate(track(files, "indexing shards", console=console, transient=True)):
+            for number, file in enumerate(reporter.track(files, "indexing shards", len(files))):
                 rows = [{"shard": number, **sample} for sample in _samples(file)]
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, _INDEX))
     except OSError as error:

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import nearest
 from qkv.data.lines import read_lines
@@ -21,6 +20,7 @@ from qkv.data.pictures.decode import Picture, files_inside, is_picture, open_pic
 from qkv.data.pictures.shards import Places, Shards, first_place
 from qkv.data.table import Where, choose_rows, read_table, told_names
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 _TABLES = (".csv", ".parquet")
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
@@ -132,7 +132,7 @@ class Pictures:
         source: PictureSource,
         cache: Path | None = None,
         labelled: bool = True,
-        console: Console | None = None,
+        reporter: Reporter | None = None,
     ) -> "Pictures":
         """Find the pictures of a source; those of a folder or named in a table are not opened yet.
 
@@ -141,7 +141,7 @@ class Pictures:
             cache: where large tables and the index of shards are kept in a form that is quick to read; not kept if not
                 given.
             labelled: whether their classes matter; if not, none need be there, and all are of one class.
-            console: where progress is shown, if anywhere.
+            reporter: is told of the work, if there is one.
 
         Raises:
             QkvError: the source is missing, empty, damaged or contradicts itself.
@@ -154,7 +154,7 @@ class Pictures:
             return _of_idx(source, labelled)
         if labelled:
             raise QkvError(f"{source.path}: shards tell no classes here: give a folder of class folders or a table")
-        return cls.of_shards(_shards(source.shards or [], cache, console or Console(quiet=True)))
+        return cls.of_shards(_shards(source.shards or [], cache, reporter or Reporter()))
 
     @classmethod
     def of_shards(cls, shards: Shards) -> "Pictures":
@@ -226,11 +226,11 @@ def _of_any_folder(folder: Path) -> Pictures:
     return Pictures(*_unlabelled(len(files)), files.__getitem__, files.__getitem__)
 
 
-def _shards(places: Places, cache: Path | None, console: Console) -> Shards:
+def _shards(places: Places, cache: Path | None, reporter: Reporter) -> Shards:
     if cache is not None:
-        return Shards.open(places, cache, console)
+        return Shards.open(places, cache, reporter)
     with tempfile.TemporaryDirectory() as folder:  # a deleted index goes on for as long as it is mapped
-        return Shards.open(places, Path(folder), console)
+        return Shards.open(places, Path(folder), reporter)
 
 
 def _unlabelled(count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 
 from qkv.config import nearest
 from qkv.data.pictures.sources import Pictures, PictureSource, keep_apart
@@ -20,6 +19,7 @@ from qkv.data.randomness import derive_seed
 from qkv.data.unreadable import file_state, find_faults
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_file
+from qkv.reporter import Reporter
 
 _MOST_HELD_OUT = 5000
 _NAMED = 3
@@ -84,7 +84,7 @@ class PictureSplit:
         holdout: float,
         cache: Path,
         seed: int,
-        console: Console,
+        reporter: Reporter,
         labelled: bool = True,
     ) -> "PictureSplit":
         """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
@@ -98,7 +98,7 @@ class PictureSplit:
             holdout: share of each class that is held out, at most 5,000 pictures in all.
             cache: a folder for what is found out about them.
             seed: of the choice.
-            console: where progress is shown.
+            reporter: is told of the work.
             labelled: whether their classes matter.
 
         Raises:
@@ -107,11 +107,11 @@ class PictureSplit:
         """
         sources = [*train, *validation]
         keep_apart((source.folder for source in sources), cache)
-        opened = [Pictures.open(source, cache, labelled, console) for source in sources]
+        opened = [Pictures.open(source, cache, labelled, reporter) for source in sources]
         classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
         record = _record(file, classes, train[0].path)
-        faults = [_faults(pictures, source, cache, console) for pictures, source in zip(opened, sources)]
+        faults = [_faults(pictures, source, cache, reporter) for pictures, source in zip(opened, sources)]
         notes: list[str] = []
         rows = _each_once(opened, sources, faults, len(train), notes)
         notes += [_passed_over(pictures, source) for pictures, source in zip(opened, sources) if pictures.passed_over]
@@ -189,7 +189,7 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
     return record
 
 
-def _faults(pictures: Pictures, source: PictureSource, cache: Path, console: Console) -> dict[int, str]:
+def _faults(pictures: Pictures, source: PictureSource, cache: Path, reporter: Reporter) -> dict[int, str]:
     """What is wrong with which pictures. All are decoded, once for each state of the files."""
     if source.images is not None:  # these are in memory already
         return {}
@@ -204,7 +204,7 @@ def _faults(pictures: Pictures, source: PictureSource, cache: Path, console: Con
         state,
         f"checking {source.path.name}",
         cache,
-        console,
+        reporter,
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from rich.console import Console
 from torch import Tensor
 
 from qkv.config import parse
@@ -27,6 +26,7 @@ from qkv.metrics.classification import (
 from qkv.model_directory import read_config, read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights, set_weights
+from qkv.reporter import Reporter
 from qkv.systems.card import classifier_card
 from qkv.systems.initial import refuse_other_sizes
 
@@ -161,7 +161,7 @@ class ClassificationTask:
 
     @classmethod
     def create(
-        cls, config: ClassificationConfig, folder: Path, seed: int, console: Console, initial: Path | None = None
+        cls, config: ClassificationConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
     ) -> "ClassificationTask":
         """Find the pictures, report on them, and build a model.
 
@@ -169,7 +169,7 @@ class ClassificationTask:
             config: data and model.
             folder: for what is derived from the data, and `samples.png`, a sheet of augmented pictures.
             seed: of held-out pictures, data order and augmentation.
-            console: where the report is shown.
+            reporter: is told of the work, and of what the data is like.
             initial: a model directory whose weights to start from; its head is kept only if it has the same classes.
 
         Raises:
@@ -178,18 +178,18 @@ class ClassificationTask:
         start = None if initial is None else _Initial.read(initial, config.model)
         if start is not None:
             config, said = start.complete(config)
-            console.print(said, highlight=False)
-        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, console)
-        console.print(data.report)
+            reporter.say(said)
+        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, reporter)
+        reporter.say(data.report)
         samples = folder / "samples.png"
         if not samples.exists():
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
-        console.print(f"augmented samples: {samples}", highlight=False)
+        reporter.say(f"augmented samples: {samples}")
         model = ViT(config.model, len(data.classes))
-        console.print(f"{sum(p.numel() for p in model.parameters()):,} parameters", highlight=False)
+        reporter.say(f"{sum(p.numel() for p in model.parameters()):,} parameters")
         if start is not None:
-            console.print(start.give_weights(model, data.classes), highlight=False)
+            reporter.say(start.give_weights(model, data.classes))
         return cls(config, data, model)
 
     def n_batches(self, epoch: int) -> int:

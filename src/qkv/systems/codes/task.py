@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from rich.console import Console
 from torch import Tensor
 
 from qkv.data.pictures.data import ImageBatch, ImageData, ImageDataConfig
@@ -22,6 +21,7 @@ from qkv.model_directory import read_weights, save_model
 from qkv.models.dvae import DVAE, DVAEConfig, DVAEOutput, Reconstruction, squeeze
 from qkv.models.quantiser import VectorQuantiser
 from qkv.models.weights import set_weights
+from qkv.reporter import Reporter
 from qkv.systems.card import codes_card
 
 _log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class ImageCodesTask:
 
     @classmethod
     def create(
-        cls, config: ImageCodesConfig, folder: Path, seed: int, console: Console, initial: Path | None = None
+        cls, config: ImageCodesConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
     ) -> "ImageCodesTask":
         """Find the pictures, report on them, and build a model.
 
@@ -119,20 +119,19 @@ class ImageCodesTask:
             config: data and model.
             folder: for what is derived from the data, and `reconstructions.png`, drawn at each validation.
             seed: of held-out pictures, data order and augmentation.
-            console: where the report is shown.
+            reporter: is told of the work, and of what the data is like.
             initial: a model directory whose weights to start from.
 
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
-        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, console, labelled=False)
-        console.print(data.report)
+        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, reporter, labelled=False)
+        reporter.say(data.report)
         model = DVAE(config.model)
         sizes = config.model
-        console.print(
+        reporter.say(
             f"{sum(p.numel() for p in model.parameters()):,} parameters; a picture becomes {sizes.grid} x {sizes.grid} "
             f"codes of {sizes.codes:,}, {sizes.grid**2 * math.log2(sizes.codes) / 8:,.0f} bytes",
-            highlight=False,
         )
         if initial is not None:
             set_weights(model, read_weights(initial), str(initial))

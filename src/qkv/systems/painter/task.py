@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from rich.console import Console
 from torch import Tensor
 
 from qkv.config import parse
@@ -32,6 +31,7 @@ from qkv.model_directory import CONFIG, WEIGHTS, find_model, local_model, read_c
 from qkv.models.dalle import Dalle, DalleConfig
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import get_weights, part_of, set_weights
+from qkv.reporter import Reporter
 from qkv.systems.card import painter_card
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.painter.drawing import draw_codes
@@ -103,7 +103,7 @@ class TextToImageTask:
 
     @classmethod
     def create(
-        cls, config: TextToImageConfig, folder: Path, seed: int, console: Console, initial: Path | None = None
+        cls, config: TextToImageConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
     ) -> "TextToImageTask":
         """Find the pictures, make codes of them, report on them, and build a model.
 
@@ -112,7 +112,7 @@ class TextToImageTask:
             folder: for what is derived from the data, a copy of the discrete VAE, and `drawings.png`, drawn at each
                 validation.
             seed: of held-out pictures, data order and left-out captions.
-            console: where the report is shown.
+            reporter: is told of the work, and of what the data is like.
             initial: a painter whose tokenizer and weights to start from; new ones are made otherwise.
 
         Raises:
@@ -127,17 +127,16 @@ class TextToImageTask:
             )
         trained = None if initial is None else _tokenizer_of(initial, config, codes)
         data = CaptionData.open(
-            config.data, config.tokenizer, codes.preprocessing, folder / "data", seed, console, trained
+            config.data, config.tokenizer, codes.preprocessing, folder / "data", seed, reporter, trained
         )
-        console.print(data.report)
-        data.encode(codes.encoder(), folder / "data", console)
+        reporter.say(data.report.to_table())
+        data.encode(codes.encoder(), folder / "data", reporter)
         model = Dalle(config.model, len(data.tokenizer), sizes.codes)
         if initial is not None:
             set_weights(model, part_of(read_weights(initial), "dalle"), str(initial))
-        console.print(
+        reporter.say(
             f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {len(data.tokenizer):,}; "
             f"{config.model.image_length} codes of {sizes.codes:,} a picture",
-            highlight=False,
         )
         codes.keep(folder / "codes")
         return cls(config, data, model, codes, seed, folder)

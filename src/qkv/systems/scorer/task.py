@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from rich.console import Console
 from torch import Tensor
 
 from qkv.config import parse
@@ -22,6 +21,7 @@ from qkv.files import atomic_file
 from qkv.model_directory import CONFIG, read_config, read_weights, save_model
 from qkv.models.clip import CLIP, CLIPConfig
 from qkv.models.weights import set_weights
+from qkv.reporter import Reporter
 from qkv.systems.card import scorer_card
 from qkv.systems.initial import refuse_other_sizes
 
@@ -102,7 +102,7 @@ class ContrastiveTask:
 
     @classmethod
     def create(
-        cls, config: ContrastiveConfig, folder: Path, seed: int, console: Console, initial: Path | None = None
+        cls, config: ContrastiveConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
     ) -> "ContrastiveTask":
         """Find the pictures, report on them, and build a model.
 
@@ -110,7 +110,7 @@ class ContrastiveTask:
             config: data and model.
             folder: for what is derived from the data, and `samples.png`, a sheet of pictures with captions.
             seed: of held-out pictures and data order.
-            console: where the report is shown.
+            reporter: is told of the work, and of what the data is like.
             initial: a scorer whose tokenizer and weights to start from; new ones are made otherwise.
 
         Raises:
@@ -118,18 +118,18 @@ class ContrastiveTask:
         """
         trained = None if initial is None else _tokenizer_of(initial, config)
         place = folder / "data"
-        data = CaptionData.open(config.data, config.tokenizer, config.preprocessing, place, seed, console, trained)
-        console.print(data.report)
+        data = CaptionData.open(config.data, config.tokenizer, config.preprocessing, place, seed, reporter, trained)
+        reporter.say(data.report.to_table())
         samples = folder / "samples.png"
         if not samples.exists():
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
-        console.print(f"samples: {samples}", highlight=False)
+        reporter.say(f"samples: {samples}")
         model = CLIP(config.model, len(data.tokenizer))
         if initial is not None:
             set_weights(model, read_weights(initial), str(initial))
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        console.print(f"{parameters:,} parameters, vocabulary {len(data.tokenizer):,}", highlight=False)
+        reporter.say(f"{parameters:,} parameters, vocabulary {len(data.tokenizer):,}")
         return cls(config, data, model, seed)
 
     def n_batches(self, epoch: int) -> int:

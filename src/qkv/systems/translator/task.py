@@ -9,7 +9,6 @@ from typing import Any
 import sacrebleu
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 from torch import Tensor
 
 from qkv.data.parallel.config import DataConfig
@@ -20,6 +19,7 @@ from qkv.generation import Greedy, generate
 from qkv.model_directory import read_config, read_weights, save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.weights import set_weights
+from qkv.reporter import Reporter
 from qkv.systems.card import translator_card
 from qkv.systems.initial import refuse_other_sizes
 
@@ -64,7 +64,7 @@ class TranslationTask:
 
     @classmethod
     def create(
-        cls, config: TranslationConfig, folder: Path, seed: int, console: Console, initial: Path | None = None
+        cls, config: TranslationConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
     ) -> "TranslationTask":
         """Prepare the data in `folder`, report on it, and build a model.
 
@@ -72,20 +72,20 @@ class TranslationTask:
             config: data, tokenizer and model.
             folder: for everything that is derived from the data.
             seed: of held-out pairs, data order and subword sampling.
-            console: where the report is shown.
+            reporter: is told of the work, and of what the data is like.
             initial: a model directory whose tokenizer and weights to start from; new ones are made otherwise.
 
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
         codec = None if initial is None else _codec_of(initial, config)
-        data = ParallelData.open(config.data, config.tokenizer, folder / "data", seed, console, codec)
-        console.print(data.report)
+        data = ParallelData.open(config.data, config.tokenizer, folder / "data", seed, reporter, codec)
+        reporter.say(data.report.to_table())
         model = TranslatorModel(config.model, data.codec.vocabulary, data.codec.target_vocabulary)
         if initial is not None:
             set_weights(model, read_weights(initial), str(initial))
         size = sum(parameter.numel() for parameter in model.parameters())
-        console.print(f"{size:,} parameters, vocabulary {data.codec.vocabulary:,}", highlight=False)
+        reporter.say(f"{size:,} parameters, vocabulary {data.codec.vocabulary:,}")
         return cls(config, data, model)
 
     def n_batches(self, epoch: int) -> int:

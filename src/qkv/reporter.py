@@ -1,0 +1,47 @@
+"""What work tells while it runs, without knowing who listens: a terminal, a log, or nobody."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings.
+
+    Attributes:
+        columns: the headings; the first may be empty, and heads the names of the rows.
+        rows: a cell for each column.
+        title: above the table.
+        notes: lines below it.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    notes: Sequence[str] = ()
+
+
+class Reporter:
+    """Listens to work. This one is silent; `qkv.terminal.reporter` has one that shows what it hears to a person."""
+
+    def say(self, text: str | Table) -> None:
+        """Hear a line, or a table."""
+
+    def progress(self, what: str, done: int, total: int | None = None, status: str = "") -> None:
+        """Hear how far a part of the work is.
+
+        Args:
+            what: the part, such as "reading pairs.tsv"; another name is another part.
+            done: how much of it is done.
+            total: how much there is, if known. The part is over when that much is done, or when another one begins.
+            status: what is to be known of it besides, such as the loss.
+        """
+
+    def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+        """The items, each told as done when the next one is asked for."""
+        for done, item in enumerate(items, 1):
+            yield item
+            self.progress(what, done, total)
