@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from qkv.errors import QkvError
 from qkv.explain.words import Token, group_words, merge
-from qkv.models.translator import TranslatorModel
+from qkv.runtime.engine import Engine
 
 Stack = Literal["encoder", "decoder"]
 Kind = Literal["self", "cross"]
@@ -171,12 +171,12 @@ class AttentionRecord:
 
 
 def record_attention(
-    model: TranslatorModel, source: Sequence[int], target: Sequence[int]
+    model: nn.Module, source: Sequence[int], target: Sequence[int]
 ) -> dict[Name, Float[Tensor, "H T S"]]:
     """Weights of every attention in one teacher-forced pass, on the CPU as float32.
 
     Args:
-        model: is run without dropout, whatever mode it is in.
+        model: of `models/`, that translates; it is run without dropout, whatever mode it is in.
         source: token ids that the encoder reads.
         target: token ids that the decoder reads, from the begin token on.
     """
@@ -185,17 +185,11 @@ def record_attention(
     def recorder(stack: Stack, layer: int, kind: Kind, recorded: Tensor) -> None:
         weights[stack, layer + 1, kind] = recorded[0].float().cpu()
 
-    device = next(model.parameters()).device
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            model(
-                torch.tensor([source], device=device),
-                torch.tensor([len(source)], device=device),
-                torch.tensor([target], device=device),
-                recorder=recorder,
-            )
+        lengths = torch.tensor([len(source)])
+        Engine(model).forward(torch.tensor([source]), lengths, torch.tensor([target]), recorder)
     finally:
         model.train(training)
     return weights

@@ -1,4 +1,4 @@
-"""Where a model looks: a translator on the words of both sentences, a classifier on the patches of a picture."""
+"""Where a translator looks, on the words of both sentences."""
 
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN
@@ -9,7 +9,7 @@ from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.result import Translation
 
 
-def explain_translation(
+def explain(
     translator: Translator, text: str, to: str, from_: str | None = None
 ) -> tuple[Translation, AttentionRecord]:
     """Translate a sentence and record where the model looks while it does.
