@@ -156,14 +156,22 @@ def _look(request: _Request, reporter: TerminalReporter) -> System:
     for path in request.sources:
         if not path.exists():
             raise QkvError(f"{path} does not exist: check the path")
-    found = {system: system.part("suggest").recognise(request.sources, request.options) for system in systems()}
-    (first, what), *others = [(system, said) for system, said in found.items() if said] or [(None, None)]
+    found = [(system, said) for system in systems() if (said := _recognised(system, request.sources, request.options))]
     named = " and ".join(map(str, request.sources))
-    if first is None or what is None:
+    if not found:
+        for system in systems():
+            told = {option.name: option.metavar for option in system.options}
+            if told and _recognised(system, request.sources, {**told, **request.options}):
+                return system  # it says itself what it has to be told
         raise QkvError(f"{named}: no system knows this data; it may be {_known_data()}; {_SYSTEM} says which is meant")
+    (first, what), *others = found
     could = "".join(f"; {_SYSTEM} {system.name} would train {system.called}" for system, _ in others)
     reporter.say(f"{named}: {what}: training {first.called}{could}")
     return first
+
+
+def _recognised(system: System, data: Sequence[Path], options: Mapping[str, str]) -> str | None:
+    return system.part("suggest").recognise(data, options)
 
 
 def _known_data() -> str:
