@@ -87,6 +87,10 @@ class AttentionRecord:
             return self.source, self.source
         return self.target_output, self.target_input if kind == "self" else self.source
 
+    def has(self, stack: Stack, kind: Kind) -> bool:
+        """Whether the model has such an attention; a recurrent one may have cross-attention alone."""
+        return any((s, k) == (stack, kind) for s, _, k in self.weights)
+
     def map(self, stack: Stack, kind: Kind, layer: int | None = None, head: int | None = None) -> AttentionMap:
         """One attention as a table.
 
@@ -99,13 +103,20 @@ class AttentionRecord:
         Raises:
             QkvError: there is no such attention, layer or head.
         """
-        layers = [weights for (s, _, k), weights in self.weights.items() if (s, k) == (stack, kind)]
-        if not layers:
-            raise QkvError(f"there is no {kind}-attention in the {stack}")
-        weights = torch.stack(layers)
+        weights = self.stacked(stack, kind)
         weights = weights.mean(dim=0) if layer is None else weights[_index(layer, len(weights), f"{stack} layer")]
         weights = weights.mean(dim=0) if head is None else weights[_index(head, len(weights), "attention head")]
         return AttentionMap(weights, *self.tokens(stack, kind))
+
+    def stacked(self, stack: Stack, kind: Kind) -> Float[Tensor, "L H T S"]:
+        """Such an attention in all layers.
+
+        Raises:
+            QkvError: there is none.
+        """
+        if not self.has(stack, kind):
+            raise QkvError(f"there is no {kind}-attention in the {stack}")
+        return torch.stack([weights for (s, _, k), weights in self.weights.items() if (s, k) == (stack, kind)])
 
     def top(
         self,
@@ -208,9 +219,9 @@ def informative_head(record: AttentionRecord, layer: int | None = None, head: in
         head: search this head of each layer only.
 
     Raises:
-        QkvError: there is no such layer or head.
+        QkvError: there is no such layer or head, or no self-attention in the encoder.
     """
-    weights = torch.stack([weights for (stack, _, _), weights in record.weights.items() if stack == "encoder"])
+    weights = record.stacked("encoder", "self")
     layers = range(weights.shape[0]) if layer is None else [_index(layer, weights.shape[0], "encoder layer")]
     heads = range(weights.shape[1]) if head is None else [_index(head, weights.shape[1], "attention head")]
     is_word = torch.tensor([token.is_word for token in record.source])

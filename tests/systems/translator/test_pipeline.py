@@ -6,9 +6,9 @@ import torch
 
 import qkv
 from hostile import ALPHABETS, hostile_lines, text
+from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN, END
 from qkv.errors import QkvError
-from qkv.data.parallel.vocabulary import Codec
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.pipeline import Translator

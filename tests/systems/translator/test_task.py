@@ -88,7 +88,9 @@ def test_a_direction_without_validation_pairs_is_left_out_of_bleu(tmp_path: Path
     corpus = {"table": str(tmp_path / "train.tsv"), "columns": ["en", "de"]}
     validation = {"table": str(tmp_path / "validation.tsv"), "columns": ["en", "de"], "directions": ["de-en"]}
     data = {"data": {"train": [corpus], "validation": [validation]}, "tokenizer": {"vocabulary": 280}}
-    config = parse(TranslatorTaskConfig, {**data, "model": {"d_model": 8, "n_heads": 1, "n_layers": 1, "d_ff": 8}}, "test")
+    config = parse(
+        TranslatorTaskConfig, {**data, "model": {"d_model": 8, "n_heads": 1, "n_layers": 1, "d_ff": 8}}, "test"
+    )
     task = TranslatorTask.create(config, Setting(folder=tmp_path))
     with torch.no_grad():
         task.model.eval()

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qkv.data.parallel.vocabulary import format_direction
+from qkv.models.translator import TranslatorConfig
 from qkv.systems.card import bullets, metrics_table, trained
+from qkv.systems.translator.kinds import describe
 from qkv.systems.translator.saved import Saved
 
 
@@ -17,13 +19,11 @@ def card(saved: Saved, facts: Mapping[str, Any], sources: Sequence[object]) -> s
         sources: where the training text comes from.
     """
     directions, model = ", ".join(map(format_direction, saved.directions)), saved.model
-    sizes = (
-        f"{model.n_layers}+{model.n_layers} layers, width {model.d_model}, feed-forward {model.d_ff}, {model.n_heads} "
-        f"heads, vocabulary {saved.vocabulary:,}"
-    )
+    inside = f", feed-forward {model.d_ff}, {model.n_heads} heads" if isinstance(model, TranslatorConfig) else ""
+    sizes = f"{model.n_layers}+{model.n_layers} layers, width {model.d_model}{inside}, vocabulary {saved.vocabulary:,}"
     return f"""# Translator {directions}
 
-A Transformer (Vaswani et al. 2017) trained with qkv.
+{describe(model)} trained with qkv.
 
 {bullets([f"Directions: {directions}", *trained(facts, sizes, sources)])}
 

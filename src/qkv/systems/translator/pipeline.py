@@ -16,10 +16,10 @@ from qkv.data.text.tokenizer import BEGIN, END, PAD
 from qkv.errors import QkvError
 from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import CONFIG, read_saved, read_weights
-from qkv.models.translator import TranslatorModel
 from qkv.models.weights import set_weights
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
+from qkv.systems.translator.kinds import Model, make_model
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Saved
 from qkv.systems.translator.sentences import is_blank, separator, split
@@ -64,7 +64,7 @@ class Translator:
         max_source_tokens: longer sources, tag and end token included, are split.
     """
 
-    def __init__(self, saved: Saved, codec: Codec, engine: Engine[TranslatorModel]) -> None:
+    def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
         self.codec, self.max_source_tokens = codec, saved.longest_source
         self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
 
@@ -84,7 +84,7 @@ class Translator:
         if (saved.vocabulary, saved.target_vocabulary) != (codec.vocabulary, codec.target_vocabulary):
             said = "the vocabulary sizes are not those of the tokenizer beside it"
             raise QkvError(f"{folder / CONFIG}: {said}; restore the folder")
-        model = TranslatorModel(saved.model, saved.vocabulary, saved.target_vocabulary)
+        model = make_model(saved.model, saved.vocabulary, saved.target_vocabulary)
         set_weights(model, read_weights(folder), str(folder))
         return cls(saved, codec, open_engine(model, device))
 

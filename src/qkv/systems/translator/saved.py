@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from qkv.data.parallel.vocabulary import Codec, Direction
-from qkv.models.translator import TranslatorConfig
+from qkv.systems.translator.kinds import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +12,7 @@ class Saved:
     """A translator, but for its weights and its tokenizers.
 
     Attributes:
-        model: sizes and choices.
+        model: its kind, sizes and choices.
         vocabulary: number of source tokens, and of target tokens where these are the same.
         target_vocabulary: number of target tokens where they are not.
         max_source_tokens: longer sources, tag and end token included, are split.
@@ -21,7 +21,7 @@ class Saved:
     """
 
     system: ClassVar[str] = "translator"
-    model: TranslatorConfig
+    model: ModelConfig
     vocabulary: int
     target_vocabulary: int | None
     max_source_tokens: int
@@ -29,7 +29,7 @@ class Saved:
     target_tags: bool
 
     @classmethod
-    def of(cls, model: TranslatorConfig, codec: Codec, max_source_tokens: int) -> "Saved":
+    def of(cls, model: ModelConfig, codec: Codec, max_source_tokens: int) -> "Saved":
         """A model of these sizes with its tokenizers."""
         return cls(
             model=model,

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from qkv.config import parse
+from qkv.config import assign, parse
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig
 from qkv.data.parallel.data import measure
 from qkv.data.parallel.readers import is_language, read_languages
 from qkv.errors import QkvError
+from qkv.models.recurrent import RecurrentKind
 from qkv.reporter import Reporter
 from qkv.systems.suggestion import name_of
 from qkv.systems.system import Asked, Suggested
@@ -62,20 +63,28 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
         QkvError: its languages are not named, or it cannot be read.
     """
     corpus = _corpus(asked.data, asked.options.get("from", ""), asked.options.get("to", ""))
-    sections, reason = sizes(*measure(corpus), on_accelerator=asked.on_accelerator, initial=asked.initial)
+    assigned = assign({}, (one for one in asked.assignments if one.startswith("model.kind=")))
+    kind = assigned["model"]["kind"] if assigned else None
+    sections, reason = sizes(*measure(corpus), kind, on_accelerator=asked.on_accelerator, initial=asked.initial)
     train = [{name: value for name, value in asdict(corpus).items() if value is not None}]
     sections = {**sections, "data": {"train": train, **sections["data"]}}
     return Suggested(sections=sections, reason=reason, name=name_of(asked.data[0]))
 
 
 def sizes(
-    pairs: int, characters: int, on_accelerator: bool = False, initial: Saved | None = None
+    pairs: int,
+    characters: int,
+    kind: str | None = None,
+    *,
+    on_accelerator: bool = False,
+    initial: Saved | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
     Args:
         pairs: sentence pairs to train on.
         characters: on the longer side of the corpus.
+        kind: of model; that of the initial model, or a Transformer, if not given.
         on_accelerator: whether a GPU trains. A CPU takes the tokens of a step in smaller batches, which suit its
             caches, and which several processes can share.
         initial: the translator to start from, whose sizes are kept. It needs fewer epochs and smaller steps than new
@@ -86,10 +95,11 @@ def sizes(
     steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
     steps = int(min(max(steps_per_epoch * epochs, 600), 200_000))
     parts = 1 if on_accelerator else 4
-    model: dict[str, Any] = {"d_model": size.d_model, "d_ff": size.d_ff, "n_layers": size.n_layers, "n_heads": 4}
-    vocabulary, peak = size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
+    model, vocabulary, peak = _new_model(size, kind), size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
     if initial is not None:
-        model, vocabulary, peak = asdict(initial.model), initial.vocabulary, 5e-4
+        vocabulary, peak = initial.vocabulary, 5e-4
+        if kind in (None, initial.model.kind):  # another kind's fields would be unknown; training refuses the kind
+            model = asdict(initial.model)
     sections = {
         "tokenizer": {"vocabulary": vocabulary, "sampling": 0.1},
         "data": {"batch_tokens": STEP_TOKENS // parts},
@@ -109,6 +119,12 @@ def sizes(
         f"up to {vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
     )
     return sections, reason
+
+
+def _new_model(size: _Size, kind: str | None) -> dict[str, Any]:
+    if kind in get_args(RecurrentKind):
+        return {"kind": kind, "d_model": size.d_model, "n_layers": 2}
+    return {"d_model": size.d_model, "d_ff": size.d_ff, "n_layers": size.n_layers, "n_heads": 4}
 
 
 def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:

@@ -14,12 +14,13 @@ from qkv.data.parallel.data import ParallelData, TranslationBatch
 from qkv.data.parallel.vocabulary import Codec, format_direction
 from qkv.data.text.tokenizer import PAD, TokenizerConfig
 from qkv.model_directory import CARD, read_saved, read_weights, save_model
-from qkv.models.translator import TranslatorConfig, TranslatorModel
+from qkv.models.translator import TranslatorConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.translator.card import card
+from qkv.systems.translator.kinds import Model, ModelConfig, make_model
 from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.report import greedy_bleu
 from qkv.systems.translator.saved import Saved
@@ -33,14 +34,14 @@ class TranslatorTaskConfig:
     Attributes:
         data: what to train and validate on.
         tokenizer: how to cut text into tokens.
-        model: its sizes.
+        model: its kind and sizes.
         label_smoothing: share of the probability spread over the vocabulary (section 5.4).
         bleu_sentences: validation sentences of each direction to translate for BLEU; 0 for all of them.
     """
 
     data: DataConfig
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    model: TranslatorConfig = field(default_factory=TranslatorConfig)
+    model: ModelConfig = field(default_factory=TranslatorConfig)
     label_smoothing: float = 0.1
     bleu_sentences: int = 200
 
@@ -66,7 +67,7 @@ class TranslatorTask(Task):
     unit = "tokens"
     score = "bleu"
 
-    def __init__(self, config: TranslatorTaskConfig, data: ParallelData, model: TranslatorModel) -> None:
+    def __init__(self, config: TranslatorTaskConfig, data: ParallelData, model: Model) -> None:
         self.config, self.data, self.model = config, data, model
 
     @classmethod
@@ -80,7 +81,7 @@ class TranslatorTask(Task):
         place, reporter = setting.folder / "data", setting.reporter
         data = ParallelData.open(config.data, config.tokenizer, place, setting.seed, reporter, codec)
         reporter.say(data.report.to_table())
-        model = TranslatorModel(config.model, data.codec.vocabulary, data.codec.target_vocabulary)
+        model = make_model(config.model, data.codec.vocabulary, data.codec.target_vocabulary)
         if setting.initial is not None:
             set_weights(model, read_weights(setting.initial), str(setting.initial))
         reporter.say(f"{count(get_weights(model)):,} parameters, vocabulary {data.codec.vocabulary:,}")
@@ -127,16 +128,16 @@ def _cross_entropy(
 ) -> Float[Tensor, ""]:
     """Summed over the tokens that are not padding."""
     logits = logits.flatten(0, 1).float()
-    return F.cross_entropy(
-        logits, target.flatten(), ignore_index=PAD, label_smoothing=label_smoothing, reduction="sum"
-    )
+    return F.cross_entropy(logits, target.flatten(), ignore_index=PAD, label_smoothing=label_smoothing, reduction="sum")
 
 
 def _codec_of(initial: Path, config: TranslatorTaskConfig) -> Codec:
     """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
     codec = Codec.load(initial, vars(saved))
-    asked, known = ({f"model.{name}": size for name, size in asdict(one).items()} for one in (config.model, saved.model))
+    asked, known = (
+        {f"model.{name}": size for name, size in asdict(one).items()} for one in (config.model, saved.model)
+    )
     asked["tokenizer.vocabulary"], known["tokenizer.vocabulary"] = config.tokenizer.vocabulary, codec.vocabulary
     refuse_other_sizes(asked, known)
     return codec

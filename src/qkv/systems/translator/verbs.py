@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import sacrebleu
 import torch
@@ -197,7 +197,9 @@ def explain(
     head: Annotated[
         int | None, typer.Option(help="Show this encoder head, from 1. [default: most informative]")
     ] = None,
-    pieces: Annotated[bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged into words.")] = False,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged into words.")
+    ] = False,
     weights: Weights = None,
 ) -> None:
     """Draw where a translator looks while it translates a sentence."""
@@ -213,8 +215,9 @@ def explain(
     print(translation.text)
     print(f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}")
     print_table(_cross_attention(record, layer))
-    print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
-    print_table(_strongest_links(record, drawing))
+    if drawing.head is not None:
+        print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
+        print_table(_strongest_links(record, drawing))
     print()
     if drawing.missing:
         print(f"no installed font has {' '.join(sorted(drawing.missing))}: the picture shows boxes for them")
