@@ -1,20 +1,18 @@
 """Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from qkv.config import nearest
 from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
-from qkv.data.parallel.config import CorpusConfig, DataConfig
+from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.examples import Corpus, Examples, Indices, View
 from qkv.data.parallel.holdout import hold_out
-from qkv.data.parallel.readers import read_languages, read_rows
 from qkv.data.parallel.report import Report, report
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
@@ -24,23 +22,6 @@ from qkv.data.text.tokenizer import TokenizerConfig
 from qkv.data.text.vocabulary import keep_vocabulary
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
-
-
-def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
-    """Number of lines of a corpus, and of characters in its longest language, without preparing it.
-
-    Raises:
-        QkvError: the corpus is unreadable, malformed or empty.
-    """
-    corpus = corpus if isinstance(corpus, CorpusConfig) else CorpusConfig(**corpus)
-    languages = read_languages(corpus)
-    rows, characters = 0, [0] * len(languages)
-    for row in read_rows(corpus, languages):
-        rows += 1
-        characters = [count + len(text) for count, text in zip(characters, row)]
-    if not rows:
-        raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
-    return rows, max(characters)
 
 
 class ParallelData:
