@@ -15,7 +15,7 @@ from qkv.errors import QkvError
 from qkv.model_directory import read_saved
 from qkv.runs.run import find_initial, open_run
 from qkv.systems.recipe import RECIPE, Recipe
-from qkv.systems.registry import find_system, systems
+from qkv.systems.registry import find_system, recognised, systems
 from qkv.systems.system import Asked, System
 from qkv.terminal.reporter import TerminalReporter
 from qkv.train.distributed import World, join, launch
@@ -156,22 +156,17 @@ def _look(request: _Request, reporter: TerminalReporter) -> System:
     for path in request.sources:
         if not path.exists():
             raise QkvError(f"{path} does not exist: check the path")
-    found = [(system, said) for system in systems() if (said := _recognised(system, request.sources, request.options))]
-    named = " and ".join(map(str, request.sources))
+    found, named = recognised(request.sources, request.options), " and ".join(map(str, request.sources))
     if not found:
         for system in systems():
             told = {option.name: option.metavar for option in system.options}
-            if told and _recognised(system, request.sources, {**told, **request.options}):
+            if told and system.part("suggest").recognise(request.sources, {**told, **request.options}):
                 return system  # it says itself what it has to be told
         raise QkvError(f"{named}: no system knows this data; it may be {_known_data()}; {_SYSTEM} says which is meant")
     (first, what), *others = found
     could = "".join(f"; {_SYSTEM} {system.name} would train {system.called}" for system, _ in others)
     reporter.say(f"{named}: {what}: training {first.called}{could}")
     return first
-
-
-def _recognised(system: System, data: Sequence[Path], options: Mapping[str, str]) -> str | None:
-    return system.part("suggest").recognise(data, options)
 
 
 def _known_data() -> str:
