@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qkv.data.parallel.vocabulary import format_direction
+from qkv.data.parallel.vocabulary import format_directions
 from qkv.models.translator import TranslatorConfig
 from qkv.systems.card import bullets, metrics_table, trained
 from qkv.systems.translator.kinds import describe
@@ -18,7 +18,7 @@ def card(saved: Saved, facts: Mapping[str, Any], sources: Sequence[object]) -> s
         facts: of the training, as `qkv.systems.card.trained` takes them.
         sources: where the training text comes from.
     """
-    directions, model = ", ".join(map(format_direction, saved.directions)), saved.model
+    directions, model = format_directions(saved.directions), saved.model
     inside = f", feed-forward {model.d_ff}, {model.n_heads} heads" if isinstance(model, TranslatorConfig) else ""
     sizes = f"{model.n_layers}+{model.n_layers} layers, width {model.d_model}{inside}, vocabulary {saved.vocabulary:,}"
     return f"""# Translator {directions}

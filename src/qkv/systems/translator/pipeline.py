@@ -8,11 +8,11 @@ from typing import Any, Unpack, overload
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from qkv.config import nearest
 from qkv.data.parallel.vocabulary import Codec
-from qkv.data.text.tokenizer import BEGIN, END, PAD
+from qkv.data.text.padding import pad
+from qkv.data.text.tokenizer import BEGIN, END
 from qkv.errors import QkvError
 from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import CONFIG, read_saved, read_weights
@@ -258,9 +258,8 @@ class Translator:
         return min(limit, self._positions or limit)
 
     def _start(self, batch: Sequence[_Job], limit: int) -> Any:
-        sources = [torch.tensor(job.source) for job in batch]
-        source = pad_sequence(sources, batch_first=True, padding_value=PAD)
-        return self._engine.start(source, torch.tensor([len(job.source) for job in batch]), limit + 1)
+        lengths = torch.tensor([len(job.source) for job in batch])
+        return self._engine.start(pad([job.source for job in batch]), lengths, limit + 1)
 
     def _begin(self, rows: int) -> Tensor:
         return torch.full((rows, 1), BEGIN, device=self._engine.device)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from qkv.data.parallel.batches import TranslationBatch
 from qkv.data.parallel.config import DataConfig
-from qkv.data.parallel.data import ParallelData, TranslationBatch
+from qkv.data.parallel.data import ParallelData
 from qkv.data.parallel.vocabulary import Codec, format_direction
 from qkv.data.text.tokenizer import PAD, TokenizerConfig
 from qkv.model_directory import CARD, read_saved, read_weights, save_model
@@ -60,7 +61,7 @@ class TranslatorTaskConfig:
         return self.data.max_length + 2
 
 
-class TranslatorTask(Task):
+class TranslatorTask(Task[Model, ParallelData]):
     """A translator with its parallel data."""
 
     Config = TranslatorTaskConfig

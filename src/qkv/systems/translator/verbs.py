@@ -1,21 +1,17 @@
-"""What the command line does with a translator."""
+"""What the command line does with a translator. What `qkv translate` has no use for is imported where it is needed."""
 
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import sacrebleu
-import torch
 import typer
 
 import qkv
 from qkv.data.lines import read_lines
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
-from qkv.explain.attention import AttentionRecord
-from qkv.explain.picture import Drawing, draw_translation
 from qkv.figures.fonts import printable
 from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
@@ -23,14 +19,17 @@ from qkv.reporter import Table
 from qkv.systems.naming import check_system, names_model
 from qkv.systems.options import AsJson, Model, Weights
 from qkv.systems.translator import SYSTEM
-from qkv.systems.translator import explain as explaining
 from qkv.systems.translator.decoding import Decoding
 from qkv.systems.translator.file_job import translate_file
 from qkv.systems.translator.lines import Work, check_lines, file_blocks, formatter, stream_blocks
 from qkv.systems.translator.pipeline import Translator
-from qkv.systems.translator.report import TranslatorReport, report
 from qkv.terminal.output import check_target, print_json, print_table, write_json
 from qkv.terminal.reporter import TerminalReporter
+
+if TYPE_CHECKING:
+    from qkv.explain.attention import AttentionRecord
+    from qkv.explain.picture import Drawing
+    from qkv.systems.translator.report import TranslatorReport
 
 DEFAULT_MODEL = "multi30k"
 
@@ -157,6 +156,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a translator on a test set: BLEU, chrF and TER, with signatures and 95 % confidence intervals."""
+    import sacrebleu
+    import torch
+
+    from qkv.systems.translator.report import report
+
     if src is None or ref is None or from_ is None or to is None:
         given = {"--src": src, "--ref": ref, "--from": from_, "--to": to}
         missing = " and ".join(name for name, value in given.items() if value is None)
@@ -176,7 +180,7 @@ def evaluate(
         _print_report(f"{model} {from_}-{to}, {found.lines:,} lines, beam {found.beam_size}", found)
 
 
-def _print_report(title: str, found: TranslatorReport) -> None:
+def _print_report(title: str, found: "TranslatorReport") -> None:
     print(title)
     rows = [(one.name, f"{one.score:.2f}", f"{one.mean:.2f} ± {one.interval:.2f}") for one in found.metrics]
     print_table(Table(("metric", "score", "95 % interval"), rows))
@@ -203,6 +207,9 @@ def explain(
     weights: Weights = None,
 ) -> None:
     """Draw where a translator looks while it translates a sentence."""
+    from qkv.explain.picture import draw_translation
+    from qkv.systems.translator import explain as explaining
+
     if to is None:
         raise QkvError(f"{model} is {SYSTEM.called}: say which language to translate into with --to")
     check_target("--out", out, ".png")
@@ -226,7 +233,7 @@ def explain(
         print(f"the weights: {weights}")
 
 
-def _cross_attention(record: AttentionRecord, layer: int | None) -> Table:
+def _cross_attention(record: "AttentionRecord", layer: int | None) -> Table:
     """The source words behind each word of the translation."""
     cross, rows = record.map("decoder", "cross", layer), []
     for row, token in enumerate(cross.queries):
@@ -238,7 +245,7 @@ def _cross_attention(record: AttentionRecord, layer: int | None) -> Table:
     return Table(("translation", "looked at"), rows)
 
 
-def _strongest_links(record: AttentionRecord, drawing: Drawing) -> Table:
+def _strongest_links(record: "AttentionRecord", drawing: "Drawing") -> Table:
     """The strongest links in the encoder head of the picture."""
     links = record.map("encoder", "self", drawing.layer, drawing.head).strongest(_LINKS)
     rows = [(printable(link.query.text), printable(f"{link.key.text} {link.weight:.0%}")) for link in links]
