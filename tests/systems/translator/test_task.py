@@ -1,5 +1,4 @@
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,7 @@ from qkv.config import parse
 from qkv.data.text.tokenizer import END, PAD
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
-from qkv.models.translator import TranslatorConfig
 from qkv.models.weights import get_weights
-from qkv.systems.translator.saved import Saved
 from qkv.systems.translator.suggest import sizes
 from qkv.systems.translator.task import TranslatorTask, TranslatorTaskConfig
 from qkv.train.config import TrainingConfig
@@ -138,22 +135,6 @@ def test_wrong_fields_are_refused(field: dict[str, float]) -> None:
     data = {"data": {"train": [{"table": "x.tsv", "columns": ["en", "de"]}]}, **field}
     with pytest.raises(QkvError, match="label_smoothing"):
         parse(TranslatorTaskConfig, data, "recipe.yaml")
-
-
-def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
-    initial = Saved(
-        model=TranslatorConfig(d_model=48, n_heads=3, n_layers=2, d_ff=99, norm="post"),
-        vocabulary=1234,
-        target_vocabulary=None,
-        max_source_tokens=20,
-        directions=(("en", "de"),),
-        target_tags=False,
-    )
-    (fresh, _), (tuned, _) = sizes(20_000, 10**6), sizes(20_000, 10**6, initial=initial)
-    assert tuned["model"] == {**asdict(initial.model), "dropout": fresh["model"]["dropout"]}
-    assert tuned["tokenizer"]["vocabulary"] == 1234
-    for name in ("max_steps", "learning_rate"):
-        assert tuned["training"][name] < fresh["training"][name]
 
 
 @pytest.mark.parametrize("pairs", [1, 100, 10_000, 100_000, 1_000_000, 10**8])

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from qkv.config import assign, parse
 from qkv.data.lines import read_lines
-from qkv.data.parallel.config import CorpusConfig
+from qkv.data.parallel.config import CorpusConfig, directions_of
 from qkv.data.parallel.measure import measure
 from qkv.data.parallel.readers import is_language, read_languages
 from qkv.errors import QkvError
@@ -144,7 +144,9 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
         is_header = not CorpusConfig(table=files[0]).is_jsonl and {from_, to} & set(known)
         if from_ and not is_header:
             fields["columns"] = [from_, to]
-    return parse(CorpusConfig, fields, " and ".join(files))
+    corpus = parse(CorpusConfig, fields, " and ".join(files))
+    directions_of(corpus, read_languages(corpus))  # refuses a language that the table has not
+    return corpus
 
 
 def _named_languages(path: Path) -> tuple[str, ...]:
