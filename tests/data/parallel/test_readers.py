@@ -49,7 +49,9 @@ def test_columns_of_a_table_can_be_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_a_header_of_language_codes_names_the_columns_and_is_no_pair(tmp_path: Path, suffix: str) -> None:
-    corpus = CorpusConfig(table=write(tmp_path / f"pairs.tsv{suffix}", b"\xef\xbb\xbfen\tpt-BR\tde\nYes\tSim\tJa\tmore\n"))
+    corpus = CorpusConfig(
+        table=write(tmp_path / f"pairs.tsv{suffix}", b"\xef\xbb\xbfen\tpt-BR\tde\nYes\tSim\tJa\tmore\n")
+    )
     assert read_languages(corpus) == ("en", "pt-BR", "de")
     assert rows_of(corpus) == [("Yes", "Sim", "Ja")]
     assert measure(corpus) == (1, 3)
