@@ -1,10 +1,8 @@
 """Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
-import hashlib
 import json
-import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,9 @@ from qkv.data.parallel.text import ParallelText
 from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
 from qkv.data.randomness import derive_seed
 from qkv.data.text.tokenizer import TokenizerConfig
+from qkv.data.text.vocabulary import keep_vocabulary
 from qkv.errors import QkvError
-from qkv.files import atomic_folder
 from qkv.reporter import Reporter
-
-_log = logging.getLogger(__name__)
 
 
 def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
@@ -216,22 +212,23 @@ def _tokenized(
 
 def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: Progress) -> Codec:
     """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
-    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
-    origin = [[str(path.resolve()) for path in store.corpus.paths] for store in text.train]
-    key = json.dumps([learning, origin, text.directions, text.config.temperature])
-    folder = cache / f"tokenizer-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    stores = [store.folder.name for store in text.train]
-    if not folder.exists():
+
+    def learn() -> dict[str, bytes]:
         progress("learning the vocabulary", 0, None)
         codec = text.train_codec(config)
-        with atomic_folder(folder) as temporary:
-            for name, content in codec.files().items():
-                (temporary / name).write_bytes(content)
-            (temporary / "config.json").write_text(json.dumps({**codec.config(), "stores": stores}))
-    saved = json.loads((folder / "config.json").read_text())
-    if saved["stores"] != stores:
-        _log.warning("the training text has changed since the vocabulary was learnt from it; the vocabulary is kept")
-    return Codec.load(folder, saved)
+        return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
+
+    files = [list(map(Path.resolve, store.corpus.paths)) for store in text.train]
+    folder = keep_vocabulary(
+        cache,
+        "tokenizer",
+        config,
+        [files, text.directions, text.config.temperature],
+        state=" ".join(store.folder.name for store in text.train),
+        text="the training text has",
+        learn=learn,
+    )
+    return Codec.load(folder, json.loads((folder / "config.json").read_text()))
 
 
 def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:
