@@ -33,7 +33,7 @@ def recipe_for_pairs(data: list[Path], from_: str, to: str, initial: str, report
     """
     import torch
 
-    from qkv.data.parallel.data import measure
+    from qkv.data.parallel.measure import measure
     from qkv.model_directory import read_config
     from qkv.runs.run import find_initial
     from qkv.systems.translator.suggest import suggest

@@ -47,8 +47,8 @@ def write_arrow(
     reporter: Reporter | None = None,
     what: str = "",
     total: int | None = None,
-) -> None:
-    """Write a table as an Arrow file that appears whole or not at all, with its checksum beside it.
+) -> pa.Table:
+    """Write a table as an Arrow file that appears whole or not at all, with its checksum beside it; give it mapped.
 
     Args:
         file: ends in .arrow.
@@ -61,16 +61,16 @@ def write_arrow(
     Raises:
         QkvError: the file cannot be written.
     """
-    done = 0
+    reporter, done = reporter or Reporter(), 0
     with atomic_file(file) as temporary:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
                 done += batch.num_rows
-                if reporter is not None:
-                    reporter.progress(what, done, total)
+                reporter.progress(what, done, total)
         with atomic_file(_beside(file)) as checksum:
             checksum.write_text(str(_checksum(temporary)))
+    return _mapped(file)
 
 
 def read_arrow(file: Path) -> pa.Table | None:
@@ -87,6 +87,10 @@ def read_arrow(file: Path) -> pa.Table | None:
     if not whole:
         _log.warning("%s is damaged or cut short: it is made anew", file)
         return None
+    return _mapped(file)
+
+
+def _mapped(file: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 

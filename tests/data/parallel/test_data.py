@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qkv.data.parallel import store
 from qkv.data.parallel.config import CorpusConfig, DataConfig
 from qkv.data.parallel.data import ParallelData
 from qkv.data.parallel.text import ParallelText
@@ -172,15 +173,36 @@ def test_nothing_half_made_stays(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("*"))
 
 
+@pytest.mark.parametrize("kind", ["texts", "tokens"])
+def test_what_is_damaged_is_prepared_again(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = DataConfig(train=[corpus_of(tmp_path, "a", {"en": sentences(50, 0), "de": sentences(50, 1)})])
+    first = open_data(tmp_path, config)
+    [file] = (tmp_path / "cache").glob(f"{kind}-*/{kind}.arrow")
+    file.write_bytes(file.read_bytes()[:-100])
+    again = open_data(tmp_path, config)
+    assert "is damaged or cut short: it is made anew" in caplog.text
+    assert again.validation_texts(("en", "de")) == first.validation_texts(("en", "de"))
+    assert again.batch(0, 0).source.equal(first.batch(0, 0).source)
+
+
+def test_lines_are_found_in_whichever_block_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_BLOCK_ROWS", 7)
+    corpus = corpus_of(tmp_path, "a", {"en": sentences(50, 0), "de": sentences(50, 1)})
+    [texts] = ParallelText.open(DataConfig(train=[corpus]), tmp_path / "cache", Reporter()).train
+    assert len(texts.columns["en"].blocks) == 8
+    for rows in ([0], [49], [6, 7, 0, 48, 7, 30], list(range(49, -1, -1))):
+        assert texts.columns["en"][np.array(rows)].to_pylist() == [sentences(50, 0)[row] for row in rows]
+
+
 def test_tokenizer_text_is_a_fair_thin_sample(tmp_path: Path) -> None:
     large = corpus_of(tmp_path, "large", {"en": sentences(400, 0), "de": sentences(400, 1)})
     small = corpus_of(tmp_path, "small", {"en": sentences(100, 2), "cs": sentences(100, 3)})
-    text = ParallelText.open(DataConfig(train=[large, small]), tmp_path / "cache")
+    text = ParallelText.open(DataConfig(train=[large, small]), tmp_path / "cache", Reporter())
     english = sentences(400, 0) + sentences(100, 2)
     assert list(text.lines(["en"], 10_000)) == english
     assert list(text.lines(["en"], 100)) == english[4::5]
     assert sum(1 for _ in text.lines(["en", "de", "cs"], 100)) == 100
-    hot = ParallelText.open(DataConfig(train=[large, small], temperature=1e9), tmp_path / "cache")
+    hot = ParallelText.open(DataConfig(train=[large, small], temperature=1e9), tmp_path / "cache", Reporter())
     assert sum(line in set(sentences(100, 3)) for line in hot.lines(["en", "de", "cs"], 99)) == 33
 
 

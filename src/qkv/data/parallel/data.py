@@ -1,22 +1,20 @@
 """Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from qkv.config import nearest
 from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
-from qkv.data.parallel.config import CorpusConfig, DataConfig
+from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.examples import Corpus, Examples, Indices, View
 from qkv.data.parallel.holdout import hold_out
-from qkv.data.parallel.readers import read_languages, read_rows
 from qkv.data.parallel.report import Report, report
-from qkv.data.parallel.store import Progress, TextStore, TokenStore
+from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
 from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
 from qkv.data.randomness import derive_seed
@@ -24,23 +22,6 @@ from qkv.data.text.tokenizer import TokenizerConfig
 from qkv.data.text.vocabulary import keep_vocabulary
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
-
-
-def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
-    """Number of lines of a corpus, and of characters in its longest language, without preparing it.
-
-    Raises:
-        QkvError: the corpus is unreadable, malformed or empty.
-    """
-    corpus = corpus if isinstance(corpus, CorpusConfig) else CorpusConfig(**corpus)
-    languages = read_languages(corpus)
-    rows, characters = 0, [0] * len(languages)
-    for row in read_rows(corpus, languages):
-        rows += 1
-        characters = [count + len(text) for count, text in zip(characters, row)]
-    if not rows:
-        raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
-    return rows, max(characters)
 
 
 class ParallelData:
@@ -62,7 +43,7 @@ class ParallelData:
         cache: Path,
         *,
         seed: int,
-        progress: Progress | None = None,
+        reporter: Reporter,
     ) -> None:
         """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
 
@@ -72,7 +53,7 @@ class ParallelData:
             tokenizer: how to sample from them.
             cache: where tokens are kept.
             seed: of held-out pairs, batches and sampling.
-            progress: told of the work.
+            reporter: is told of the work.
 
         Raises:
             QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
@@ -83,7 +64,7 @@ class ParallelData:
         self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
         config = text.config
         train, validation = (
-            [_tokenized(store, text.directions_of(store), codec, cache, progress) for store in stores]
+            [_tokenized(store, text.directions_of(store), codec, cache, reporter) for store in stores]
             for stores in (text.train, text.validation)
         )
         if validation:
@@ -129,12 +110,9 @@ class ParallelData:
         Raises:
             QkvError: the data cannot be used; the message says where and why.
         """
-        text = ParallelText.open(config, cache, reporter.progress)
-        if codec is None:
-            codec = _codec(text, tokenizer, cache, reporter.progress)
-        else:
-            codec = _redirected(codec, text.directions)
-        return cls(text, codec, tokenizer, cache, seed=seed, progress=reporter.progress)
+        text = ParallelText.open(config, cache, reporter)
+        codec = _codec(text, tokenizer, cache, reporter) if codec is None else _redirected(codec, text.directions)
+        return cls(text, codec, tokenizer, cache, seed=seed, reporter=reporter)
 
     @cached_property
     def report(self) -> Report:
@@ -203,18 +181,18 @@ class ParallelData:
 
 
 def _tokenized(
-    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, progress: Progress | None
+    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, reporter: Reporter
 ) -> Corpus:
     # With separate vocabularies there is one direction, so a language is either the source or the target.
     tokenizers = [codec.target if language == codec.targets[0] else codec.source for language in store.languages]
-    return Corpus(store, TokenStore.open(store, tokenizers, cache, progress), directions)
+    return Corpus(store, TokenStore.open(store, tokenizers, cache, reporter), directions)
 
 
-def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: Progress) -> Codec:
+def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, reporter: Reporter) -> Codec:
     """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
 
     def learn() -> dict[str, bytes]:
-        progress("learning the vocabulary", 0, None)
+        reporter.progress("learning the vocabulary", 0)
         codec = text.train_codec(config)
         return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
 

@@ -240,11 +240,11 @@ class Examples:
 
 
 def _texts(corpus: Corpus, language: str, rows: Indices) -> list[str]:
-    return corpus.text.texts(language)[rows].to_pylist()
+    return corpus.text.columns[language][rows].to_pylist()
 
 
 def _tokens(corpus: Corpus, language: str, rows: Indices) -> list[NDArray[Any]]:
-    column = corpus.tokens.tokens(language)[rows]
+    column = corpus.tokens.columns[language][rows]
     ends, values = column.offsets.to_numpy(), column.values.to_numpy()
     return [values[start:end] for start, end in pairwise(ends)]
 

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qkv.data.parallel.examples import Corpus, Indices
+from qkv.data.parallel.examples import BLOCK, Corpus, Indices
 from qkv.data.randomness import derive_seed, permute
 from qkv.errors import QkvError
 
-_BLOCK = 2**17
 _SHARE = 0.05
 _CHOICE = 4
 
@@ -59,8 +58,8 @@ def hold_out(
 def _candidates(corpus: Corpus, size: int, max_length: int, seed: int) -> Indices:
     """A few times `size` random lines without empty or over-long text."""
     rows, found = corpus.text.rows, np.empty(0, np.int64)
-    for start in range(0, rows, _BLOCK):
-        order = permute(np.arange(start, min(start + _BLOCK, rows)), rows, seed)
+    for start in range(0, rows, BLOCK):
+        order = permute(np.arange(start, min(start + BLOCK, rows)), rows, seed)
         lengths = corpus.tokens.lengths[order]
         found = np.append(found, order[(lengths.min(1) > 0) & (lengths.max(1) <= max_length)])
         if len(found) >= _CHOICE * size:
@@ -74,7 +73,7 @@ def _count(corpora: Sequence[Corpus], rows: Sequence[Indices], language: str) ->
     known = np.unique(np.concatenate(hashes))
     counts = np.zeros(len(known) + 1, np.int64)
     for corpus in corpora:
-        for block in _blocks(corpus):
+        for block in corpus.blocks():
             text = _hashes(corpus, language, block)
             counts += np.bincount(_find(known, text), minlength=len(counts))
     for own, chosen in zip(hashes, rows):
@@ -90,7 +89,7 @@ def _shadowed(corpora: Sequence[Corpus], held_out: Sequence[Indices], sources: S
     }
     for corpus, rows in zip(corpora, held_out):
         found = [np.empty(0, np.int64)]
-        for block in _blocks(corpus):
+        for block in corpus.blocks():
             shared = np.zeros(len(block), bool)
             for language, hashes in known.items():
                 if language in corpus.text.languages:
@@ -110,8 +109,3 @@ def _find(known: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.i
     place = np.searchsorted(known, values)
     there = np.append(known, 0)[place] == values
     return np.where(there & (place < len(known)), place, len(known))
-
-
-def _blocks(corpus: Corpus) -> Iterator[Indices]:
-    for start in range(0, corpus.text.rows, _BLOCK):
-        yield np.arange(start, min(start + _BLOCK, corpus.text.rows))

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from qkv.data.parallel.config import DataConfig, directions_of
-from qkv.data.parallel.store import Progress, TextStore
+from qkv.data.parallel.store import TextStore
 from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 _TOKENIZER_LINES = 500_000
 
@@ -32,14 +33,14 @@ class ParallelText:
     directions: tuple[Direction, ...]
 
     @classmethod
-    def open(cls, config: DataConfig, cache: Path, progress: Progress | None = None) -> "ParallelText":
+    def open(cls, config: DataConfig, cache: Path, reporter: Reporter) -> "ParallelText":
         """Read the files into `cache`, unless they are there and have not changed since.
 
         Raises:
             QkvError: a file is unreadable, malformed or empty, or validation knows no direction of the training.
         """
         train, validation = (
-            tuple(TextStore.open(corpus, cache, progress) for corpus in corpora)
+            tuple(TextStore.open(corpus, cache, reporter) for corpus in corpora)
             for corpora in (config.train, config.validation)
         )
         directions = tuple(dict.fromkeys(d for store in train for d in directions_of(store.corpus, store.languages)))
@@ -107,7 +108,7 @@ class Lines:
             seen = 0
             for store in train:
                 if language in store.languages:
-                    for block in store.texts(language).blocks():
+                    for block in store.columns[language].blocks:
                         numbers = np.arange(seen, seen + len(block))
                         # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
                         taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]
