@@ -99,7 +99,7 @@ def recipe_for_painter(
         QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
     """
     from qkv.cli.naming import check_system
-    from qkv.data.captions.readers import measure_captions
+    from qkv.data.captions.measure import CaptionMeasure, measure_captions
     from qkv.data.captions.sources import CaptionSource
     from qkv.model_directory import find_model, read_config
     from qkv.systems.painter.suggest import suggest_painter
@@ -109,9 +109,9 @@ def recipe_for_painter(
         raise QkvError(f"a painter needs --codes, the codes that it draws with; train them first: {first}")
     check_system(codes, "dvae", "make codes of pictures", f"train one that can: {first}")
     how = _hardware_and_initial("dalle", initial)
-    counted = [_measured(source, partial(measure_captions, source, reporter)) for source in sources]
-    pictures, longest = sum(count for count, _ in counted), max(longest for _, longest in counted)
-    suggestion = suggest_painter(pictures, longest, read_config(find_model(codes)), **how)
+    measured = [_measured(source, partial(measure_captions, source, reporter)) for source in sources]
+    found = CaptionMeasure.joined(measured)
+    suggestion = suggest_painter(found.pictures, found.longest, read_config(find_model(codes)), **how)
     return {"codes": codes, **_recipe("dalle", sources, suggestion, reporter)}
 
 
@@ -127,16 +127,15 @@ def recipe_for_scorer(data: Path, initial: str, assignments: list[str], reporter
     Raises:
         QkvError: the pictures or their captions cannot be found, or none can be read.
     """
-    from qkv.data.captions.readers import measure_captioned_pictures
+    from qkv.data.captions.measure import CaptionMeasure, measure_captions
     from qkv.data.captions.sources import CaptionSource
-    from qkv.data.pictures.measure import Measure
     from qkv.systems.scorer.suggest import suggest_scorer
 
     sources = _sources(CaptionSource, data, assignments)
     how = _hardware_and_initial("clip", initial)
-    measured = [_measured(source, partial(measure_captioned_pictures, source, reporter)) for source in sources]
-    found, longest = Measure.joined([part for part, _ in measured]), max(longest for _, longest in measured)
-    suggestion = suggest_scorer(found.pictures, found.side, found.channels, longest, **how)
+    measured = [_measured(source, partial(measure_captions, source, reporter)) for source in sources]
+    found = CaptionMeasure.joined(measured)
+    suggestion = suggest_scorer(found.pictures, found.side, found.channels, found.longest, **how)
     return _recipe("clip", sources, suggestion, reporter)
 
 

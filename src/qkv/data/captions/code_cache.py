@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qkv.data.cache import digest
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
 from qkv.reporter import Reporter
@@ -83,8 +84,8 @@ def cached_codes(
     Raises:
         QkvError: a picture or the weights cannot be read, or the cache cannot be written.
     """
-    key = hashlib.sha256(json.dumps([encoder.digest, encoder.codebook, state, n_pictures]).encode()).hexdigest()
-    folder = cache / f"codes-{key[:16]}"
+    key = digest(encoder.digest, encoder.codebook, state, n_pictures)
+    folder = cache / f"codes-{key}"
     if (codes := _read(folder, key)) is not None:
         return codes
     if folder.exists():

@@ -1,19 +1,20 @@
 """The captioned pictures of all sources: found, checked, each once, some of them held out for validation."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
 from qkv.data.pictures.sources import keep_apart
+from qkv.data.pictures.split import PictureSet
 from qkv.data.randomness import derive_seed, hash_text, mix
+from qkv.data.repeats import each_once, hash_names
 from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
@@ -67,17 +68,20 @@ class CaptionCorpus:
         sources = [open_source(source, cache, reporter) for source in (*train, *validation)]
         left_out: list[str] = []
         used = [_usable(source, cache, reporter, left_out) for source in sources]
-        names = [_hashes(source, rows) for source, rows in zip(sources, used)]
-        # Validation first: a picture that is in both is for validation.
-        order = [*range(len(train), len(sources)), *range(len(train))]
-        fresh = _fresh(sources, names, order, left_out)
-        starts = _starts(sources)
-        numbers = [start + rows[new] for start, rows, new in zip(starts, used, fresh)]
-        for_train, for_validation = _joined(numbers[: len(train)]), _joined(numbers[len(train) :])
+        hashes = [hash_names(_names(source, rows), source.source.path) for source, rows in zip(sources, used)]
+        fresh = each_once(hashes, len(train), within=False)
+        for number in (*range(len(train), len(sources)), *range(len(train))):
+            if count := int((~fresh[number]).sum()):
+                path = sources[number].source.path
+                left_out.append(f"{path}: {count:,} pictures of it are in another source, or in validation, already")
+        firsts = np.cumsum([0, *map(len, sources)])
+        rows = [own[new] for own, new in zip(used, fresh)]
+        numbers = [first + own for first, own in zip(firsts, rows)]
+        for_train, for_validation = (
+            np.concatenate([np.empty(0, np.int64), *part]) for part in (numbers[: len(train)], numbers[len(train) :])
+        )
         if not validation:
-            keys = _joined([_hashes(source, rows[new], source.source.path) for source, rows, new in
-                            zip(sources, used, fresh)])  # fmt: skip
-            held_out = _held_out(keys.view(np.uint64), holdout, seed)
+            held_out = _held_out(sources, rows, holdout, seed)
             for_train, for_validation = for_train[~held_out], for_train[held_out]
         if not len(for_train) or not len(for_validation):
             why = f"; {left_out[0]}" if left_out else ""
@@ -85,32 +89,16 @@ class CaptionCorpus:
         return cls(sources, used, for_train, for_validation, left_out)
 
     @cached_property
-    def _starts(self) -> Indices:
-        return _starts(self.sources)
-
-    def place(self, picture: int) -> tuple[int, int]:
-        """The source of a picture, and its number there."""
-        source = int(np.searchsorted(self._starts, picture, side="right")) - 1
-        return source, picture - int(self._starts[source])
+    def pictures(self) -> PictureSet:
+        """All of them, by number."""
+        places = [np.stack([np.full(len(own), n), np.arange(len(own))], 1) for n, own in enumerate(self.sources)]
+        pictures = [source.pictures for source in self.sources]
+        return PictureSet(pictures, np.concatenate(places), np.concatenate([own.labels for own in pictures]))
 
     def repeats(self, pictures: Indices) -> Indices:
         """How often an epoch shows each of these pictures."""
         of_source = np.array([source.source.repeat for source in self.sources], np.int64)
-        return of_source[np.searchsorted(self._starts, pictures, side="right") - 1]
-
-    def name(self, picture: int) -> str:
-        """Its file, or its place in one."""
-        source, number = self.place(picture)
-        return self.sources[source].pictures.name(number)
-
-    def picture(self, picture: int, channels: int, enough: int) -> Image.Image:
-        """A picture, grey (1) or in colour (3); `enough` as `open_picture` takes it.
-
-        Raises:
-            QkvError: it cannot be read any more.
-        """
-        source, number = self.place(picture)
-        return self.sources[source].pictures.picture(number, channels, enough)
+        return of_source[self.pictures.places[pictures, 0]]
 
 
 def _usable(source: CaptionedPictures, cache: Path, reporter: Reporter, left_out: list[str]) -> Indices:
@@ -120,50 +108,21 @@ def _usable(source: CaptionedPictures, cache: Path, reporter: Reporter, left_out
     return np.setdiff1d(np.arange(len(source)), np.array(sorted(faults), np.int64))
 
 
-def _hashes(source: CaptionedPictures, rows: Indices, root: Path | None = None) -> NDArray[np.uint64]:
-    """A hash of each picture's name: of its path without links, or of its path from the folder of the source on."""
-    place = None if root is None else root if root.is_dir() else root.parent
-    folders = lru_cache(maxsize=1024)(os.path.realpath)
-
-    def path(name: str) -> str:
-        if place is not None:
-            return os.path.relpath(name, place)
-        folder, file = os.path.split(name)
-        return os.path.realpath(name) if os.path.islink(name) else os.path.join(folders(folder), file)
-
-    return np.fromiter((hash_text(path(source.pictures.name(row))) for row in rows.tolist()), np.uint64, len(rows))
+def _names(source: CaptionedPictures, rows: Indices) -> Iterator[str]:
+    return map(source.pictures.name, rows.tolist())
 
 
-def _fresh(
-    sources: Sequence[CaptionedPictures],
-    names: Sequence[NDArray[np.uint64]],
-    order: Sequence[int],
-    left_out: list[str],
-) -> list[NDArray[np.bool_]]:
-    """Which pictures of each source have not come up before, in a source that is earlier in this order."""
-    fresh = [np.ones(len(own), bool) for own in names]
-    known = np.empty(0, np.uint64)
-    for number in order:
-        fresh[number] = ~np.isin(names[number], known)
-        known = np.union1d(known, names[number])
-        if count := int((~fresh[number]).sum()):
-            path = sources[number].source.path
-            left_out.append(f"{path}: {count:,} pictures of it are in another source, or in validation, already")
-    return fresh
-
-
-def _held_out(keys: NDArray[np.uint64], share: float, seed: int) -> NDArray[np.bool_]:
-    scrambled = mix(keys ^ np.uint64(derive_seed(seed, "holdout")))
+def _held_out(
+    sources: Sequence[CaptionedPictures], rows: Sequence[Indices], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Which pictures are chosen, by a hash of each one's path from the folder of its source on; one at least."""
+    keys: list[int] = []
+    for source, own in zip(sources, rows):
+        path = source.source.path
+        folder = path if path.is_dir() else path.parent
+        keys += (hash_text(os.path.relpath(name, folder)) for name in _names(source, own))
+    scrambled = mix(np.array(keys, np.uint64) ^ np.uint64(derive_seed(seed, "holdout")))
     chosen = scrambled < np.uint64(int(share * 2**64))
     if len(keys) > 1 and not chosen.any():
         chosen[np.argmin(scrambled)] = True
     return chosen
-
-
-def _starts(sources: Sequence[CaptionedPictures]) -> Indices:
-    """The number of each source's first picture, and how many there are in all."""
-    return np.cumsum([0, *map(len, sources)])
-
-
-def _joined(arrays: Sequence[NDArray[np.generic]]) -> Indices:
-    return np.concatenate([np.empty(0, np.int64), *(array.view(np.int64) for array in arrays)])

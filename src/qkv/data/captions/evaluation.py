@@ -8,10 +8,11 @@ from qkv.data.captions.corpus import CaptionCorpus
 from qkv.data.captions.data import CaptionDataConfig
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
+from qkv.data.pictures import readers
 from qkv.data.pictures.data import ImageDataConfig
 from qkv.data.pictures.listing import PictureList
-from qkv.data.pictures.sources import Pictures, PictureSource
-from qkv.data.pictures.split import PictureSet, PictureSplit
+from qkv.data.pictures.sources import PictureSource
+from qkv.data.pictures.split import PictureSplit
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
@@ -62,8 +63,8 @@ def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData
     if path.suffix.lower() == ".jsonl":
         pictures = open_source(CaptionSource.of(path), cache, reporter).pictures
     else:
-        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False, reporter=reporter)
-    return EvaluationData(_all(pictures))
+        pictures = readers.open_pictures(PictureSource.of(path), cache, labelled=False, reporter=reporter)
+    return EvaluationData(pictures)
 
 
 def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
@@ -81,7 +82,7 @@ def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> Eval
     prompts, left_out = _prompts((found, number) for number in range(len(found)))
     if not prompts:
         raise QkvError(f"{path}: no picture has a caption{f'; the first: {left_out[0]}' if left_out else ''}")
-    return EvaluationData(_all(found.pictures), prompts=prompts, left_out=left_out)
+    return EvaluationData(found.pictures, prompts=prompts, left_out=left_out)
 
 
 def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
@@ -98,8 +99,7 @@ def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Re
     """
     parts = config.train, config.validation, config.holdout
     split = PictureSplit.open(*parts, cache, seed, reporter, labelled=False)
-    train, validation = (_all(part) for part in (split.train, split.validation))
-    return EvaluationData(validation, train, left_out=(*split.unreadable, *split.notes))
+    return EvaluationData(split.validation, split.train, left_out=(*split.unreadable, *split.notes))
 
 
 def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
@@ -115,14 +115,9 @@ def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, 
         QkvError: a source cannot be used, or there are too few pictures.
     """
     corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, reporter)
-    train, validation = (PictureList(corpus.picture, part.tolist()) for part in (corpus.train, corpus.validation))
-    places = map(corpus.place, validation.numbers)
-    prompts, left_out = _prompts((corpus.sources[source], number) for source, number in places)
+    train, validation = (corpus.pictures.select(part) for part in (corpus.train, corpus.validation))
+    prompts, left_out = _prompts((corpus.sources[source], number) for source, number in validation.places.tolist())
     return EvaluationData(validation, train, prompts, (*corpus.left_out, *left_out))
-
-
-def _all(pictures: Pictures | PictureSet) -> PictureList:
-    return PictureList(pictures.picture, range(len(pictures)))
 
 
 def _prompts(places: Iterable[tuple[CaptionedPictures, int]]) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:

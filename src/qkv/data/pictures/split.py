@@ -1,11 +1,8 @@
-"""Labelled pictures of several sources: classes joined by name, each picture once, some held out for validation."""
+"""Pictures of several sources: classes joined by name, each picture once, some held out for validation."""
 
-import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qkv.config import nearest
-from qkv.data.cache import file_state
+from qkv.data.cache import digest
+from qkv.data.pictures.labels import spell_numbers
+from qkv.data.pictures.listing import PictureList
+from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Pictures, PictureSource, keep_apart
 from qkv.data.randomness import derive_seed
+from qkv.data.repeats import each_once, hash_names
 from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_file
@@ -29,8 +30,8 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """Readable pictures of several sources, under numbers from 0 on.
+class PictureSet(PictureList):
+    """Pictures of several sources, in an order of their own.
 
     Attributes:
         sources: where they are.
@@ -54,8 +55,13 @@ class PictureSet:
         source, number = self.places[index].tolist()
         return self.sources[source].picture(number, channels, enough)
 
-    def select(self, chosen: NDArray[np.bool_]) -> "PictureSet":
-        """Some of the pictures, in the same order."""
+    def name(self, index: int) -> str:
+        """A picture's file, or its place in one."""
+        source, number = self.places[index].tolist()
+        return self.sources[source].name(number)
+
+    def select(self, chosen: NDArray[np.bool_] | Indices) -> "PictureSet":
+        """Some of the pictures: those that are marked, in the same order, or those with these numbers."""
         return PictureSet(self.sources, self.places[chosen], self.labels[chosen])
 
 
@@ -108,14 +114,13 @@ class PictureSplit:
         """
         sources = [*train, *validation]
         keep_apart((source.folder for source in sources), cache)
-        opened = [Pictures.open(source, cache, labelled, reporter) for source in sources]
+        opened = [open_pictures(source, cache, labelled, reporter) for source in sources]
         classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
         record = _record(file, classes, train[0].path)
         faults = [_faults(pictures, source, cache, reporter) for pictures, source in zip(opened, sources)]
-        notes: list[str] = []
-        rows = _each_once(opened, sources, faults, len(train), notes)
-        notes += [_passed_over(pictures, source) for pictures, source in zip(opened, sources) if pictures.passed_over]
+        rows, notes = _each_once(opened, sources, faults, len(train))
+        notes += [note for pictures in opened for note in pictures.notes]
         for_training = _joined(opened[: len(train)], rows, classes)
         for_validation = _joined(opened[len(train) :], rows[len(train) :], classes)
         choice: dict[str, Any] = {"classes": list(classes), "seed": seed, "holdout": None if validation else holdout}
@@ -144,8 +149,8 @@ class PictureSplit:
 
 def _common_classes(opened: Sequence[Pictures], sources: Sequence[PictureSource], n_train: int) -> tuple[str, ...]:
     """The classes of all training sources, in the order in which they come up."""
-    numbering = [source.path for pictures, source in zip(opened, sources) if pictures.numbered]
-    naming = [source.path for pictures, source in zip(opened, sources) if not _spell_numbers(pictures.classes)]
+    numbering = [source.path for pictures, source in zip(opened, sources) if pictures.told.numbered]
+    naming = [source.path for pictures, source in zip(opened, sources) if not spell_numbers(pictures.classes)]
     if numbering and naming:
         raise QkvError(
             f"{naming[0]} names its classes, but {numbering[0]} numbers them: give {numbering[0]} the names as classes"
@@ -160,10 +165,6 @@ def _common_classes(opened: Sequence[Pictures], sources: Sequence[PictureSource]
     if classes == classes[:1]:
         raise QkvError(f"{sources[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
     return classes
-
-
-def _spell_numbers(classes: Sequence[str]) -> bool:
-    return all(name.isdecimal() and str(int(name)) == name for name in classes)
 
 
 def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any]:
@@ -194,15 +195,10 @@ def _faults(pictures: Pictures, source: PictureSource, cache: Path, reporter: Re
     """What is wrong with which pictures. All are decoded, once for each state of the files."""
     if source.images is not None:  # these are in memory already
         return {}
-    names = map(pictures.name, range(len(pictures)))
-    files = [[str(source), file_state(source.path)], *([name, file_state(Path(name))] for name in names)]
-    files += [[str(file), file_state(file)] for file in pictures.files]
-    state = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-    # A small copy of a JPEG is made of all its data, so that what is damaged shows just the same.
     return find_faults(
-        lambda index: pictures.picture(index, 3, enough=1),
+        lambda index: pictures.picture(index, 3, enough=1),  # a small copy of a JPEG is made of all its data
         len(pictures),
-        state,
+        digest(repr(source), pictures.state),
         f"checking {source.path.name}",
         cache,
         reporter,
@@ -210,46 +206,18 @@ def _faults(pictures: Pictures, source: PictureSource, cache: Path, reporter: Re
 
 
 def _each_once(
-    opened: Sequence[Pictures],
-    sources: Sequence[PictureSource],
-    faults: Sequence[Mapping[int, str]],
-    n_train: int,
-    notes: list[str],
-) -> list[Indices]:
-    """The readable pictures of each source that have not come up before: validation first, then training."""
-    rows: list[Indices] = [np.empty(0, np.int64)] * len(opened)
-    known: set[str] = set()
-    for number in (*range(n_train, len(opened)), *range(n_train)):
-        real, fresh = _without_links(), []
-        for row in range(len(opened[number])):
-            if row not in faults[number]:
-                name = _resolved(opened[number].name(row), sources[number].path, real)
-                if name not in known:
-                    known.add(name)
-                    fresh.append(row)
-        if repeated := len(opened[number]) - len(faults[number]) - len(fresh):
-            where = sources[number].path
-            notes.append(f"{where}: left out, {repeated:,} in all, that come up before or are in validation too")
-        rows[number] = np.array(fresh, np.int64)
-    return rows
-
-
-def _without_links() -> Callable[[str], str]:
-    """`os.path.realpath`, which looks at every folder of a path, once for each of these paths."""
-
-    @cache
-    def real(path: str) -> str:
-        return os.path.realpath(path)
-
-    return real
-
-
-def _resolved(name: str, source: Path, real: Callable[[str], str]) -> str:
-    """What a picture is called however it is reached: its file, or the file that it is a row of, without links."""
-    if name.startswith(f"{source}, "):
-        return real(str(source)) + name.removeprefix(str(source))
-    folder, file = os.path.split(name)
-    return os.path.realpath(name) if os.path.islink(name) else os.path.join(real(folder), file)
+    opened: Sequence[Pictures], sources: Sequence[PictureSource], faults: Sequence[dict[int, str]], n_train: int
+) -> tuple[list[Indices], list[str]]:
+    """Of each source the readable pictures that have not come up before, and a note if there are others."""
+    rows = [np.setdiff1d(np.arange(len(own)), np.array([*wrong], np.int64)) for own, wrong in zip(opened, faults)]
+    hashes = [hash_names(map(own.name, good.tolist()), source.path) for own, good, source in zip(opened, rows, sources)]
+    fresh = each_once(hashes, n_train, within=True)
+    notes = [
+        f"{sources[number].path}: left out, {repeated:,} in all, that come up before or are in validation too"
+        for number in (*range(n_train, len(opened)), *range(n_train))
+        if (repeated := int((~fresh[number]).sum()))
+    ]
+    return [good[new] for good, new in zip(rows, fresh)], notes
 
 
 def _joined(opened: Sequence[Pictures], rows: Sequence[Indices], classes: Sequence[str]) -> PictureSet:
@@ -294,9 +262,3 @@ def _too_few(source: Path, validated: bool, notes: Sequence[str]) -> str:
     why = f" ({notes[0]})" if notes else ""
     what = "train and to validate on" if validated else "hold any out for validation"
     return f"{source}: too few pictures to {what}{why}; add pictures, or name other validation sources"
-
-
-def _passed_over(pictures: Pictures, source: PictureSource) -> str:
-    files = pictures.passed_over
-    names = ", ".join(map(str, files[:_NAMED])) + (", …" if len(files) > _NAMED else "")
-    return f"{source.path}: passed over, {len(files):,} in all, no pictures by name or in no class folder: {names}"

@@ -22,7 +22,8 @@ def evaluate_classifier(model: str, data: Path, confusion: Path | None, as_json:
         QkvError: the test set cannot be used.
     """
     import qkv
-    from qkv.data.pictures.sources import Pictures, PictureSource
+    from qkv.data.pictures.readers import open_pictures
+    from qkv.data.pictures.sources import PictureSource
     from qkv.figures.confusion import draw_confusion
     from qkv.files import atomic_file
     from qkv.systems.classifier import report as classifier_report
@@ -33,7 +34,7 @@ def evaluate_classifier(model: str, data: Path, confusion: Path | None, as_json:
         task = bar.add_task(data.name)
         report = classifier_report.evaluate_classifier(
             classifier,
-            Pictures.open(PictureSource.of(data)),
+            open_pictures(PictureSource.of(data)),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     for line in report.unreadable:
