@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 import qkv
-from qkv.data.captions import evaluation
 from qkv.data.captions.evaluation import open_pictures
+from qkv.data.pictures import listing
 from qkv.errors import QkvError
 from qkv.metrics.pictures import psnr, ssim
 from qkv.reporter import Reporter
@@ -20,7 +20,7 @@ CONSOLE = Reporter()
 
 
 def test_scores_are_those_of_all_pictures_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_AT_ONCE", 16)
+    monkeypatch.setattr(listing, "_AT_ONCE", 16)
     codes, draw = qkv.load(tiny_codes(tmp_path / "model"), device="cpu"), np.random.default_rng(0)
     folder = tmp_path / "pictures"
     folder.mkdir()
