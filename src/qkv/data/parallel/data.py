@@ -1,8 +1,6 @@
 """Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,10 +14,9 @@ from qkv.data.parallel.holdout import hold_out
 from qkv.data.parallel.report import Report, report
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
-from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
+from qkv.data.parallel.vocabulary import Codec, Direction, format_direction, format_directions
 from qkv.data.randomness import derive_seed
 from qkv.data.text.tokenizer import TokenizerConfig
-from qkv.data.text.vocabulary import keep_vocabulary
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
@@ -59,7 +56,7 @@ class ParallelData:
             QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
         """
         if codec.directions != text.directions:
-            known, asked = (", ".join(map(format_direction, d)) for d in (codec.directions, text.directions))
+            known, asked = map(format_directions, (codec.directions, text.directions))
             raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
         self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
         config = text.config
@@ -111,7 +108,7 @@ class ParallelData:
             QkvError: the data cannot be used; the message says where and why.
         """
         text = ParallelText.open(config, cache, reporter)
-        codec = _codec(text, tokenizer, cache, reporter) if codec is None else _redirected(codec, text.directions)
+        codec = text.codec(tokenizer, cache, reporter) if codec is None else codec.redirected(text.directions)
         return cls(text, codec, tokenizer, cache, seed=seed, reporter=reporter)
 
     @cached_property
@@ -188,38 +185,9 @@ def _tokenized(
     return Corpus(store, TokenStore.open(store, tokenizers, cache, reporter), directions)
 
 
-def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, reporter: Reporter) -> Codec:
-    """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
-
-    def learn() -> dict[str, bytes]:
-        reporter.progress("learning the vocabulary", 0)
-        codec = text.train_codec(config)
-        return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
-
-    files = [list(map(Path.resolve, store.corpus.paths)) for store in text.train]
-    folder = keep_vocabulary(
-        cache,
-        "tokenizer",
-        config,
-        [files, text.directions, text.config.temperature],
-        state=" ".join(store.folder.name for store in text.train),
-        text="the training text has",
-        learn=learn,
-    )
-    return Codec.load(folder, json.loads((folder / "config.json").read_text()))
-
-
 def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:
     names = list(map(format_direction, directions))
     for name in config.weights:
         if name not in names:
             raise QkvError(f"data.weights names {name!r}, which is no direction of the data; {nearest(name, names)}")
     return [config.weights.get(name, 1.0) for name in names]
-
-
-def _redirected(codec: Codec, directions: tuple[Direction, ...]) -> Codec:
-    try:
-        return replace(codec, directions=directions)
-    except QkvError as error:
-        asked = ", ".join(map(format_direction, directions))
-        raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error

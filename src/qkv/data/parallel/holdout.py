@@ -35,18 +35,15 @@ def hold_out(
     """
     total = sum(corpus.text.rows for corpus in corpora)
     wanted = max(1, min(most, int(total * _SHARE)))
+    shares = [max(1, round(wanted * corpus.text.rows / total)) for corpus in corpora]
     candidates = [
-        _candidates(corpus, max(1, round(wanted * corpus.text.rows / total)), max_length, derive_seed(seed, number))
-        for number, corpus in enumerate(corpora)
+        _candidates(corpus, share, max_length, derive_seed(seed, number))
+        for number, (corpus, share) in enumerate(zip(corpora, shares))
     ]
-    counts = [np.zeros(len(rows), np.int64) for rows in candidates]
-    for language in sources:
-        occurrences = _count(corpora, candidates, language)
-        counts = [count + extra for count, extra in zip(counts, occurrences)]
     held_out = []
-    for corpus, rows, count in zip(corpora, candidates, counts):
-        size = min(max(1, round(wanted * corpus.text.rows / total)), corpus.text.rows - 1)
-        held_out.append(np.sort(rows[np.argsort(count, kind="stable")][:size]))
+    for corpus, share, rows, count in zip(corpora, shares, candidates, _occurrences(corpora, candidates, sources)):
+        rarest = rows[np.argsort(count, kind="stable")]
+        held_out.append(np.sort(rarest[: min(share, corpus.text.rows - 1)]))
     if not sum(map(len, held_out)):
         raise QkvError(
             f"{corpora[0].text.corpus.name}: too few pairs to hold one out for validation, not counting those that "
@@ -67,20 +64,22 @@ def _candidates(corpus: Corpus, size: int, max_length: int, seed: int) -> Indice
     return found[: _CHOICE * size]
 
 
-def _count(corpora: Sequence[Corpus], rows: Sequence[Indices], language: str) -> Iterator[NDArray[np.int64]]:
-    """How often the text of each of these lines occurs in all corpora."""
-    hashes = [_hashes(corpus, language, chosen) for corpus, chosen in zip(corpora, rows)]
-    known = np.unique(np.concatenate(hashes))
-    counts = np.zeros(len(known) + 1, np.int64)
-    for corpus in corpora:
-        for block in corpus.blocks():
-            text = _hashes(corpus, language, block)
-            counts += np.bincount(_find(known, text), minlength=len(counts))
-    for own, chosen in zip(hashes, rows):
-        yield counts[_find(known, own)] if len(own) else np.zeros(len(chosen), np.int64)
+def _occurrences(corpora: Sequence[Corpus], rows: Sequence[Indices], sources: Sequence[str]) -> list[Indices]:
+    """How often the source texts of each of these lines occur in all corpora."""
+    found = [np.zeros(len(chosen), np.int64) for chosen in rows]
+    for language in sources:
+        hashes = [_hashes(corpus, language, chosen) for corpus, chosen in zip(corpora, rows)]
+        known = np.unique(np.concatenate(hashes))
+        counts = np.zeros(len(known) + 1, np.int64)
+        for corpus in corpora:
+            for block in corpus.blocks():
+                counts += np.bincount(_find(known, _hashes(corpus, language, block)), minlength=len(counts))
+        found = [count + counts[_find(known, own)] if len(own) else count for count, own in zip(found, hashes)]
+    return found
 
 
 def _shadowed(corpora: Sequence[Corpus], held_out: Sequence[Indices], sources: Sequence[str]) -> Iterator[Indices]:
+    """The other lines of each corpus that share a source text with a line held out of any."""
     known = {
         language: np.unique(
             np.concatenate([_hashes(corpus, language, rows) for corpus, rows in zip(corpora, held_out)])
@@ -91,9 +90,8 @@ def _shadowed(corpora: Sequence[Corpus], held_out: Sequence[Indices], sources: S
         found = [np.empty(0, np.int64)]
         for block in corpus.blocks():
             shared = np.zeros(len(block), bool)
-            for language, hashes in known.items():
-                if language in corpus.text.languages:
-                    shared |= _find(hashes, _hashes(corpus, language, block)) < len(hashes)
+            for language in known.keys() & {*corpus.text.languages}:
+                shared |= _find(known[language], _hashes(corpus, language, block)) < len(known[language])
             found.append(block[shared])
         yield np.setdiff1d(np.concatenate(found), rows)
 
