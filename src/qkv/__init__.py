@@ -7,11 +7,10 @@ print(translator.translate("Two dogs are playing in the snow.", to="de"))
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qkv.systems.loading import load
+    from qkv.systems.registry import load
 
 __all__ = ["__version__", "load"]
 
@@ -21,7 +20,7 @@ __version__: str
 def __getattr__(name: str) -> Any:
     # PyTorch is slow to import; `import qkv` and `qkv --help` do without it.
     if name == "load":
-        return import_module("qkv.systems.loading").load
+        return import_module("qkv.systems.registry").load
     if name == "__version__":
-        return version("qkv")
+        return import_module("importlib.metadata").version("qkv")
     raise AttributeError(f"module 'qkv' has no attribute {name!r}")

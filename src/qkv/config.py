@@ -8,9 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
-
 from qkv.errors import QkvError
 
 T = typing.TypeVar("T")
@@ -29,6 +26,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         QkvError: the file is missing, is not YAML or holds something else.
     """
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -46,6 +45,8 @@ def assign(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any
     Raises:
         QkvError: an assignment has no `=`, or goes below something that is not a section.
     """
+    import yaml
+
     result = {key: assign(value, ()) if isinstance(value, Mapping) else value for key, value in data.items()}
     for assignment in assignments:
         path, separator, value = assignment.partition("=")
@@ -75,6 +76,8 @@ def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     Raises:
         QkvError: a field is unknown (the nearest valid one is named), missing, of the wrong type or contradictory.
     """
+    from pydantic import TypeAdapter, ValidationError  # takes longer to import than all of `qkv --help`
+
     _refuse_unknown(cls, data, where, ())
     try:
         return TypeAdapter(cls).validate_python(data)
@@ -89,7 +92,7 @@ def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
 def _refuse_unknown(annotation: Any, data: Any, where: str, path: tuple[str, ...]) -> None:
     """Walk the annotation beside the data and refuse the first name that no dataclass field has."""
     if isinstance(annotation, types.UnionType):
-        annotation = next((a for a in typing.get_args(annotation) if a is not types.NoneType), annotation)
+        annotation = _meant(annotation, data)
     if typing.get_origin(annotation) is list and isinstance(data, list):
         for index, item in enumerate(data):
             _refuse_unknown(typing.get_args(annotation)[0], item, where, (*path, str(index)))
@@ -100,3 +103,12 @@ def _refuse_unknown(annotation: Any, data: Any, where: str, path: tuple[str, ...
         if name not in known:
             raise QkvError(f"{where}: unknown field {'.'.join((*path, str(name)))!r}; {nearest(str(name), known)}")
         _refuse_unknown(known[name], value, where, (*path, name))
+
+
+def _meant(union: types.UnionType, data: Any) -> Any:
+    """The member of a union that data is for: the dataclass whose `kind` takes the value there, else the first one."""
+    members = [member for member in typing.get_args(union) if member is not types.NoneType]
+    if not members or not isinstance(data, Mapping) or "kind" not in data:
+        return members[0] if members else union
+    tagged = (m for m in members if dataclasses.is_dataclass(m) and "kind" in typing.get_type_hints(m))
+    return next((m for m in tagged if data["kind"] in typing.get_args(typing.get_type_hints(m)["kind"])), members[0])

@@ -3,19 +3,20 @@
 It holds everything that is needed to use a model with raw text or a raw image; `qkv.load` reads it.
 """
 
+import dataclasses
 import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
+from qkv.config import parse
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -24,27 +25,50 @@ HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def save_model(
-    folder: Path, *, system: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], files: Mapping[str, bytes]
-) -> None:
+class Saved(Protocol):
+    """A frozen dataclass of what a system's config.json holds: JSON values, and dataclasses of such."""
+
+    system: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+S = TypeVar("S", bound=Saved)
+
+
+def save_model(folder: Path, saved: Saved, weights: "Mapping[str, Tensor]", files: Mapping[str, bytes]) -> None:
     """Write a model directory, whole or not at all; one that is already there is replaced.
 
     Args:
         folder: where to write.
-        system: which pipeline reads it, such as "translator".
-        config: the system's own fields, JSON values only.
+        saved: what config.json holds besides the format and the system's name.
         weights: parameters by name, none of them twice; stored in the dtype they have.
         files: further files by name: the tokenizer, the model card.
     """
+    from safetensors.torch import save_file
+
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    fields = {"format": FORMAT, "system": saved.system, **dataclasses.asdict(saved)}
     with atomic_folder(Path(folder)) as temporary:
-        text = json.dumps({"format": FORMAT, "system": system, **config}, indent=2, ensure_ascii=False)
+        text = json.dumps(fields, indent=2, ensure_ascii=False)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
         save_file(stored, temporary / WEIGHTS)
         # safetensors writes for the owner's eyes only, whatever the umask says.
         (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode)
         for name, content in files.items():
             (temporary / name).write_bytes(content)
+
+
+def read_saved(folder: Path, kind: type[S]) -> S:
+    """What config.json holds, as the system's dataclass, which checks it.
+
+    Raises:
+        QkvError: the file is missing or damaged, or a field is missing, unknown, of the wrong type or contradictory.
+    """
+    fields = {name: value for name, value in read_config(folder).items() if name not in ("format", "system")}
+    try:
+        return parse(kind, fields, str(Path(folder) / CONFIG))
+    except QkvError as error:
+        raise QkvError(f"{error}; restore the file, or copy or train the model again") from None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -69,12 +93,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path) -> "dict[str, Tensor]":
     """The parameters by name; floating-point ones as float32, whatever they are stored as.
 
     Raises:
         QkvError: the file is missing or damaged.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     path = Path(folder) / WEIGHTS
     try:
         stored = load_file(path)

@@ -45,3 +45,6 @@ class Reporter:
         for done, item in enumerate(items, 1):
             yield item
             self.progress(what, done, total)
+
+
+SILENT = Reporter()

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from qkv.model_directory import find_model
+from qkv.runs.averaging import average_models
+
 
 def average(
     models: Annotated[list[str], typer.Argument(help="Bundled models, model folders or runs.", show_default=False)],
@@ -14,8 +17,5 @@ def average(
     ] = None,
 ) -> None:
     """Average the weights of models that were trained on from the same one: often better than each of them."""
-    from qkv.model_directory import find_model
-    from qkv.runs.averaging import average_models
-
     average_models([find_model(model) for model in models], out, share)
     print(f"saved: {out}")

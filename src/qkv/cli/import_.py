@@ -5,18 +5,22 @@ from typing import Annotated
 
 import typer
 
+from qkv.errors import QkvError
+from qkv.interop.source import Source
+from qkv.systems.registry import systems
 
-def import_model(
+
+def import_(
     source: Annotated[
         str, typer.Argument(help="A checkpoint's folder, or its name on the Hugging Face Hub.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Model folder to write; must not be there yet.", show_default=False)],
 ) -> None:
-    """Import a ViT of Hugging Face or timm: its logits must equal the original's, which is run if installed."""
-    from qkv import interop
-
-    report = interop.import_model(source, out)
-    print(f"{source}: {report.kind}, {report.parameters:,} parameters, {report.classes:,} classes")
-    print(f"licence: {report.licence}")
-    print(f"parity: {report.parity}")
-    print(f"saved: {out}")
+    """Import a checkpoint of another library: it must give what the original gives, which is run if installed."""
+    opened = Source.open(source)
+    if {"format", "system"} <= opened.config.keys():
+        raise QkvError(f"{source} is a model of qkv already: use it as it is")
+    importing = [system for system in systems() if system.imports]
+    if not any(system.function("import_")(opened, out) for system in importing):
+        known = "; ".join(system.imports for system in importing)
+        raise QkvError(f"{source} is of the type {opened.config.get('model_type')!r}: only {known} can be imported")

@@ -1,56 +1,114 @@
-"""The `qkv` command: registers the verbs, and turns errors into one line and an exit status."""
+"""The `qkv` command: finds the function behind a verb, and turns errors into one line and an exit status.
+
+Verbs of one system are in its `verbs`; so are `eval`, `explain` and `export`, of which each system has its own, with
+options of its own: the model, the first word behind the verb, says whose is meant. A function is imported when it is
+called for, and nothing else is.
+"""
 
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from qkv.cli.average import average
-from qkv.cli.eval import evaluate
-from qkv.cli.explain import explain
-from qkv.cli.export import export
-from qkv.cli.import_ import import_model
-from qkv.cli.models import models
-from qkv.cli.train import train
 from qkv.errors import QkvError
-from qkv.systems.classifier.verbs import classify
-from qkv.systems.painter.verbs import draw
-from qkv.systems.translator.verbs import translate
+from qkv.model_directory import local_model
+from qkv.systems.registry import system_of, systems
+from qkv.systems.system import Verb
 
-VERBS = {
-    "translate": translate,
-    "classify": classify,
-    "draw": draw,
-    "train": train,
-    "eval": evaluate,
-    "explain": explain,
-    "average": average,
-    "import": import_model,
-    "export": export,
-    "models": models,
+_SHARED = {
+    "train": "Train a model, with a recipe or straight from data.",
+    "average": "Average the weights of models that were trained on from the same one.",
+    "import": "Import a checkpoint of another library.",
+    "models": "List the bundled models.",
 }
-
-app = typer.Typer(
-    name="qkv",
-    help="One Transformer, whole: train it, translate with it, look inside while it runs.",
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _name, _verb in VERBS.items():
-    app.command(_name)(_verb)
+_OF_ANY_SYSTEM = {
+    "eval": ("be measured", "Measure a model on a test set."),
+    "explain": ("be explained", "Look inside a model while it works."),
+    "export": ("be exported", "Export a model as a program that other runtimes run."),
+}
+"""What several systems' verbs of one name have in common: what a model can then do, and a line of help."""
 
 
-@app.callback(invoke_without_command=True)
-def _options(
-    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
-) -> None:
-    if not version and context.invoked_subcommand is None:
-        print(context.get_help())
-    if version:
-        import qkv
+def verbs() -> dict[str, str]:
+    """The words that may follow `qkv`, and a line of help for each."""
+    own = {word: verb.help for system in systems() for word, verb in system.verbs.items() if word not in _OF_ANY_SYSTEM}
+    return {**own, **_SHARED, **{word: help_ for word, (_, help_) in _OF_ANY_SYSTEM.items()}}
 
-        print(qkv.__version__)
-        raise typer.Exit
+
+def find_function(verb: str, words: Sequence[str]) -> Callable[..., Any]:
+    """The typed function that does a verb.
+
+    Args:
+        verb: one of `verbs`.
+        words: what follows it.
+
+    Raises:
+        QkvError: the model among the words cannot do it, or there is no such model.
+    """
+    if verb in _SHARED:
+        module = import_module(f"qkv.cli.{verb}_" if verb == "import" else f"qkv.cli.{verb}")
+        return module.make(words) if hasattr(module, "make") else getattr(module, module.__name__.rpartition(".")[2])
+    able = {system: system.verbs[verb] for system in systems() if verb in system.verbs}
+    needs_model = all(how.needs_model for how in able.values())
+    model = _model_among(words) if needs_model else None
+    if model is None:
+        return _overview(verb, able) if needs_model else next(iter(able)).function(verb)
+    system = system_of(model)
+    if system not in able:
+        what = _OF_ANY_SYSTEM[verb][0] if verb in _OF_ANY_SYSTEM else verb
+        raise QkvError(f"{model} is {system.called}, which cannot {what}: {system.use}")
+    return system.function(verb)
+
+
+def _model_among(words: Sequence[str]) -> str | None:
+    """The first word, where it is no option; else the first that names a model here."""
+    if words and not words[0].startswith("-"):
+        return words[0]
+    return next((word for word in words if not word.startswith("-") and local_model(word)), None)
+
+
+def _overview(verb: str, able: "dict[Any, Verb]") -> Callable[..., Any]:
+    """A function that has only help, for a verb whose options depend on the model."""
+    lines = "\n\n".join(f"{system.called}: {how.help}" for system, how in able.items())
+    what = _OF_ANY_SYSTEM[verb][1] if verb in _OF_ANY_SYSTEM else verbs()[verb]
+
+    def overview(model: str = typer.Argument(help="A bundled model, a model folder or a run.")) -> None:
+        raise QkvError(f"name a model first, as in: qkv {verb} MODEL; `qkv models` lists those that come along")
+
+    overview.__doc__ = f"{what} The options are the model's own: qkv {verb} MODEL --help\n\n{lines}"
+    return overview
+
+
+def _app(verb: str | None, words: Sequence[str]) -> typer.Typer:
+    """The command line with the function of one verb; the others have only a line of help."""
+    app = typer.Typer(
+        name="qkv",
+        help="One Transformer, whole: train it, translate with it, look inside while it runs.",
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for word, help_ in verbs().items():
+        if word == verb:
+            app.command(word)(find_function(word, words))
+        else:
+            app.command(word, help=help_)(lambda: None)
+
+    @app.callback(invoke_without_command=True)
+    def options(
+        context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
+    ) -> None:
+        if not version and context.invoked_subcommand is None:
+            print(context.get_help())
+        if version:
+            import qkv
+
+            print(qkv.__version__)
+            raise typer.Exit
+
+    return app
 
 
 # What typer raises for options it does not know; it has no public name of its own in every version.
@@ -60,10 +118,13 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 def main() -> None:
     """Run the command line; exits 0, 1 for an error, 2 for a wrong option, 130 for Ctrl-C."""
     status = 0
+    words = sys.argv[1:]
+    verb = words[0] if words and words[0] in verbs() else None
     try:
-        status = app(standalone_mode=False)
+        status = _app(verb, words[1:])(standalone_mode=False)
     except _UsageError as error:
-        _fail(f"{getattr(error, 'format_message', error.__str__)()} (qkv {_verb_given()}--help lists the options)", 2)
+        message = getattr(error, "format_message", error.__str__)()
+        _fail(f"{message} (qkv {f'{verb} ' if verb else ''}--help lists the options)", 2)
     except QkvError as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
@@ -71,10 +132,6 @@ def main() -> None:
     except OSError as error:  # typer itself ends quietly when whoever reads the output has enough
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _verb_given() -> str:
-    return f"{sys.argv[1]} " if len(sys.argv) > 1 and sys.argv[1] in VERBS else ""
 
 
 def _fail(message: str, status: int) -> None:

@@ -1,57 +1,58 @@
 """`qkv train`: from a recipe, from bare data, or on from where a run stopped."""
 
+import inspect
 import signal
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
+import torch
 import typer
 
 from qkv.errors import QkvError
+from qkv.model_directory import read_saved
+from qkv.runs.run import find_initial, open_run
+from qkv.systems.recipe import RECIPE, Recipe
+from qkv.systems.registry import find_system, recognised, systems
+from qkv.systems.system import Asked, System
+from qkv.terminal.reporter import TerminalReporter
+from qkv.train.distributed import World, join, launch
 
-if TYPE_CHECKING:
-    from qkv.systems.recipe import Recipe
-    from qkv.terminal.reporter import TerminalReporter
-    from qkv.train.distributed import World
+_SYSTEM = "--system"
 
-_PICTURES = {
-    "vit": "folder of class folders, table or IDX file",
-    "dvae": "folder of pictures, table, IDX file or shard",
-    "dalle": "folder of pictures with captions, table or shard",
-    "clip": "folder of pictures with captions, table or shard",
-}
-"""What each system that is trained on pictures takes without a recipe."""
+
+@dataclass(frozen=True)
+class _Request:
+    """What the command line asks for, as `train` names it."""
+
+    what: str = ""
+    data: list[Path] = field(default_factory=list)
+    system: str = ""
+    out: Path | None = None
+    initial: str = ""
+    assignments: list[str] = field(default_factory=list)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[Path]:
+        """Files and folders to train on, if no recipe says what to train on."""
+        return [*([Path(self.what)] if self.what else []), *self.data]
 
 
 def train(
     what: Annotated[
         str,
-        typer.Argument(
-            metavar="[RECIPE.yaml | RUN | DATA]",
-            help="A recipe, a run to go on with, or with --system pictures: for vit a folder of class folders, for "
-            "dvae any folder, for dalle and clip one with a .txt of captions beside each picture.",
-        ),
+        typer.Argument(metavar="[RECIPE.yaml | RUN | DATA]", help="A recipe, a run to go on with, or data."),
     ] = "",
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Without a recipe: a TSV or JSONL file of pairs, or two line-aligned text files."),
+        typer.Option(help="Without a recipe: a file or folder of data, or two line-aligned text files."),
     ] = None,
     system: Annotated[
-        str,
-        typer.Option(
-            help="Without a recipe: translator; for pictures vit, which classifies, dvae and then dalle, which draw, "
-            "or clip, which scores captions."
-        ),
+        str, typer.Option(_SYSTEM, help="Without a recipe: what to train; found by a look unless given.")
     ] = "",
-    codes: Annotated[
-        str, typer.Option(metavar="MODEL", help="With --system dalle: the model of the system dvae to draw with.")
-    ] = "",
-    from_: Annotated[
-        str,
-        typer.Option("--from", help="With --data: language of the first column or file. Else as --initial."),
-    ] = "",
-    to: Annotated[str, typer.Option(help="Language of the second column or file.")] = "",
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
     initial: Annotated[str, typer.Option(metavar="MODEL", help="Start from this model's weights: fine-tuning.")] = "",
     set_: Annotated[
@@ -60,46 +61,51 @@ def train(
     processes: Annotated[
         int, typer.Option(min=1, help="Processes that share the work: one a core on a CPU, or one a GPU.")
     ] = 1,
+    **options: str,
 ) -> None:
     """Train a model, with a recipe or straight from data; Ctrl-C saves, and `qkv train RUN` goes on."""
-    from qkv.train.distributed import join, launch
-
-    request = _Request(what, data or [], system, codes, from_, to, out, initial, set_ or [])
+    given = {name.removesuffix("_"): value for name, value in options.items() if value}
+    request = _Request(what, data or [], system, out, initial, set_ or [], given)
     if processes > 1:
         raise typer.Exit(launch(processes, ["qkv", *_without(sys.argv[1:], "--processes")]))
-    with join() as world:
-        _train(world, request)
+    with join() as world, TerminalReporter(silent=not world.leads) as reporter:
+        _train(world, request, reporter)
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What the command line asks for, as `train` names it."""
+def make(words: Sequence[str]) -> Callable[..., None]:
+    """`train` with the options of the system that the words name, or of all if they name none."""
+    named = [words[place + 1] for place, word in enumerate(words[:-1]) if word == _SYSTEM]
+    named += [word.removeprefix(f"{_SYSTEM}=") for word in words if word.startswith(f"{_SYSTEM}=")]
+    meant = [system for system in systems() if system.name in named or system.alias in named] or systems()
+    *common, _ = inspect.signature(train).parameters.values()
+    added = [
+        inspect.Parameter(
+            f"{option.name}_",  # `from` is a word of Python's
+            inspect.Parameter.KEYWORD_ONLY,
+            default="",
+            annotation=Annotated[str, typer.Option(option.flag, metavar=option.metavar, help=option.help)],
+        )
+        for system in meant
+        for option in system.options
+    ]
 
-    what: str
-    data: list[Path] = field(default_factory=list)
-    system: str = ""
-    codes: str = ""
-    from_: str = ""
-    to: str = ""
-    out: Path | None = None
-    initial: str = ""
-    assignments: list[str] = field(default_factory=list)
+    def command(**arguments: Any) -> None:
+        train(**arguments)
+
+    command.__doc__ = train.__doc__
+    command.__signature__ = inspect.Signature([*common, *added])  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*common, *added)}
+    return command
 
 
-def _train(world: "World", request: _Request) -> None:
-    from qkv.runs.run import open_run
-    from qkv.systems.recipe import RECIPE, Recipe
-    from qkv.terminal.reporter import TerminalReporter
-
-    reporter = TerminalReporter(silent=not world.leads)
+def _train(world: World, request: _Request, reporter: TerminalReporter) -> None:
     path = Path(request.what)
     if request.what and (path / RECIPE).exists():
         if request != _Request(request.what):
             raise QkvError(f"{path} goes on as it began: all other options are for new runs (or edit {path / RECIPE})")
         run, recipe = path, Recipe.read(path / RECIPE)
     else:
-        recipe, name = _new_recipe(request, reporter)
-        run = request.out or Path("runs") / name
+        run, recipe = _new_run(request, reporter)
         if (run / RECIPE).exists():
             raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
     trainer = open_run(run, recipe, reporter, world)
@@ -113,70 +119,54 @@ def _train(world: "World", request: _Request) -> None:
     reporter.say(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}")
 
 
-def _new_recipe(request: _Request, reporter: "TerminalReporter") -> "tuple[Recipe, str]":
-    """The recipe of a new run, given or suggested, and a name for the run."""
-    from qkv.cli.suggestion import recipe_for_pairs
-    from qkv.systems.recipe import Recipe
-
-    languages = not request.what and request.system in ("", "translator")
-    if request.from_ and request.initial and not languages:
-        raise QkvError("--from and --initial name the same here, a model to start from: give one of them")
-    initial = request.initial or ("" if languages else request.from_)
-    assignments = [*([f"initial={initial}"] if initial else []), *request.assignments]
-    if request.codes and request.system != "dalle":
-        raise QkvError("--codes is for --system dalle; a recipe names them itself, and --set codes=MODEL replaces them")
-    if request.system in _PICTURES:
-        return _recipe_of_pictures(request, initial, assignments, reporter)
-    if request.system not in ("", "translator"):
-        raise QkvError(f"--system {request.system}: choose from translator, {', '.join(_PICTURES)}")
-    if not request.what:
-        suggestion = recipe_for_pairs(request.data, request.from_, request.to, initial, reporter)
-        return Recipe.suggested(suggestion, assignments), _name(request.data[0])
-    if request.data or request.system:
-        raise QkvError("give a recipe or --data, not both" if request.data else "a recipe names its system itself")
-    if Path(request.what).is_dir():
-        raise QkvError(
-            f"{request.what} is no run: it has no recipe.yaml; to train a classifier on a folder of class folders, "
-            f"add --system vit; to train codes and then a painter, --system dvae and then --system dalle; to train a "
-            f"scorer of captions, --system clip"
-        )
-    if request.to:
-        raise QkvError("--to is for --data: a recipe names its languages itself")
-    return Recipe.read(Path(request.what), assignments), Path(request.what).stem
-
-
-def _recipe_of_pictures(
-    request: _Request, initial: str, assignments: list[str], reporter: "TerminalReporter"
-) -> "tuple[Recipe, str]":
-    """The suggested recipe of a run on pictures, and a name for the run; says what comes after it."""
-    from qkv.cli.suggestion import recipe_for_painter, recipe_for_pictures, recipe_for_scorer
-    from qkv.systems.recipe import Recipe
-
-    system, found = request.system, [*([Path(request.what)] if request.what else []), *request.data]
-    if len(found) != 1 or request.to:
-        raise QkvError(f"--system {system} takes one {_PICTURES[system]}, and no --to")
-    if system == "dalle":
-        suggestion = recipe_for_painter(found[0], request.codes, initial, assignments, reporter)
-    elif system == "clip":
-        suggestion = recipe_for_scorer(found[0], initial, assignments, reporter)
-    else:
-        suggestion = recipe_for_pictures(system, found[0], initial, assignments, reporter)
-    if initial:
-        suggestion["initial"] = initial
-    name = _name(found[0]) + {"dvae": "-codes", "clip": "-scorer"}.get(system, "")
-    run = request.out or Path("runs") / name
-    follows = {
-        "dvae": f"once each picture has captions: qkv train {found[0]} --system dalle --codes {run}",
-        "dalle": f'when this is done: qkv draw {run} "A CAPTION"',
-        "clip": f'when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}',
-    }
-    if system in follows:
-        reporter.say(follows[system])
-    return Recipe.suggested(suggestion, assignments), name
+def _new_run(request: _Request, reporter: TerminalReporter) -> tuple[Path, Recipe]:
+    """The folder and the recipe of a new run, given or suggested."""
+    assignments = [*([f"initial={request.initial}"] if request.initial else []), *request.assignments]
+    recipe = Path(request.what)
+    if request.what and recipe.suffix.lower() in (".yaml", ".yml"):
+        for name, value in {"data": request.data, "system": request.system, **request.options}.items():
+            if value:
+                raise QkvError(f"--{name} is for training without a recipe: {recipe} says all of it; --set replaces")
+        return request.out or Path("runs") / recipe.stem, Recipe.read(recipe, assignments)
+    if not request.sources:
+        raise QkvError(f"nothing to train on: give a recipe, a run, or data, which is {_known_data()}")
+    system = find_system(request.system, _SYSTEM) if request.system else _look(request, reporter)
+    for name in request.options:
+        if name not in [option.name for option in system.options]:
+            raise QkvError(f"--{name} is not for {system.called}: leave it out, or name another --system")
+    initial = find_initial(request.initial, system) if request.initial else None
+    asked = Asked(
+        data=request.sources,
+        assignments=request.assignments,
+        options=request.options,
+        on_accelerator=torch.accelerator.is_available(),
+        initial=None if initial is None else read_saved(initial, system.part("saved").Saved),
+        out=request.out,
+    )
+    suggested = system.part("suggest").suggest(asked, reporter)
+    reporter.say(suggested.reason)
+    run = request.out or Path("runs") / suggested.name
+    if suggested.next_step:
+        reporter.say(suggested.next_step.format(run=run))
+    return run, Recipe.suggested({"system": system.name, **suggested.sections}, assignments)
 
 
-def _name(data: Path) -> str:
-    return data.resolve().name.split(".")[0]
+def _look(request: _Request, reporter: TerminalReporter) -> System:
+    """The system that the data is for, by what each system says of it."""
+    for path in request.sources:
+        if not path.exists():
+            raise QkvError(f"{path} does not exist: check the path")
+    found, named = recognised(request.sources, request.options), " and ".join(map(str, request.sources))
+    if not found:
+        raise QkvError(f"{named}: no system knows this data; it may be {_known_data()}; {_SYSTEM} says which is meant")
+    (first, what), *others = found
+    could = "".join(f"; {_SYSTEM} {system.name} would train {system.called}" for system, _ in others)
+    reporter.say(f"{named}: {what}: training {first.called}{could}")
+    return first
+
+
+def _known_data() -> str:
+    return "; ".join(f"for {system.called} {system.trained_on}" for system in systems())
 
 
 def _without(arguments: list[str], option: str) -> list[str]:

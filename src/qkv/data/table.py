@@ -1,5 +1,6 @@
 """Tables of labelled pictures: CSV with their paths, Parquet with their paths or the pictures themselves."""
 
+import csv as csv_lines
 import fnmatch
 import json
 import tempfile
@@ -178,3 +179,22 @@ def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], 
         matching = set().union(*chosen.values())
         rows = [row for row in rows if values[row] in matching]
     return rows
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a .csv or .parquet table, or the keys of the first line of .jsonl; none where it is no such file.
+
+    It never fails: what cannot be read is told by whoever reads it.
+    """
+    try:
+        if path.suffix.lower() == ".parquet":
+            return list(parquet.read_schema(path).names)
+        if path.suffix.lower() == ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                return next(csv_lines.reader(file), [])
+        if path.suffix.lower() == ".jsonl":
+            first = json.loads(next(read_lines(path), "{}"))
+            return list(first) if isinstance(first, dict) else []
+    except (QkvError, pa.ArrowException, OSError, ValueError, csv_lines.Error, RecursionError):
+        pass
+    return []

@@ -113,6 +113,10 @@ class ViT(nn.Module):
         x = self.encoder(self.embed(images), recorder=recorder)
         return x[:, 0] if self.class_token is not None else (self.pooling(x)[..., None] * x).sum(dim=1)
 
+    def widest(self, images: Float[Tensor, "B C H W"]) -> int:
+        """Numbers in the widest activation of a layer, of one picture."""
+        return images[0, 0].numel() // self.config.cell**2 * self.config.d_ff
+
     def pooling(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T"]:
         """How much of each token `features` reads; every row sums to 1."""
         if self.pool is not None:

@@ -30,6 +30,11 @@ def get_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
+def count(weights: Mapping[str, Tensor]) -> int:
+    """Number of parameters."""
+    return sum(weight.numel() for weight in weights.values())
+
+
 @torch.no_grad()
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str = "the weights") -> None:
     """Copy weights into the model.

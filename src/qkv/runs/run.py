@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from qkv.reporter import Reporter
 
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
-from qkv.model_directory import find_model, read_config
-from qkv.systems.registry import TASKS
-from qkv.train.distributed import World
+from qkv.model_directory import find_model
+from qkv.reporter import Reporter
 from qkv.systems.recipe import RECIPE, Recipe
+from qkv.systems.registry import system_of
+from qkv.systems.system import System
+from qkv.train.distributed import World
+from qkv.train.task import Setting
 from qkv.train.trainer import Trainer
 
 INITIAL = "initial"
@@ -31,23 +33,24 @@ def open_run(run: Path, recipe: Recipe, reporter: Reporter, world: World) -> Tra
     with world.leader_first(), _explained(run / INITIAL, recipe.initial):
         begins = world.leads and not (run / RECIPE).exists()
         initial = _keep(recipe.initial, recipe.system, run, begins) if recipe.initial else None
-        task = TASKS[recipe.system].create(recipe.task, run, recipe.seed, reporter, initial)
+        setting = Setting(folder=run, seed=recipe.seed, reporter=reporter, initial=initial)
+        task = recipe.system.part("task").TASK.create(recipe.task, setting)
     return Trainer(task, recipe.training, run, recipe.seed, reporter, world)
 
 
-def find_initial(name_or_folder: str, system: str) -> Path:
+def find_initial(name_or_folder: str, system: System) -> Path:
     """The model directory of a model to start from.
 
     Raises:
         QkvError: there is none, or it is of another system.
     """
     folder = find_model(name_or_folder)
-    if (found := read_config(folder)["system"]) != system:
-        raise QkvError(f"initial: {folder} is a {found}, not a {system}; choose a model of the same system")
+    if (found := system_of(folder)) != system:
+        raise QkvError(f"initial: {folder} is {found.called}, not {system.called}; choose a model of the same system")
     return folder
 
 
-def _keep(initial: str, system: str, run: Path, begins: bool) -> Path:
+def _keep(initial: str, system: System, run: Path, begins: bool) -> Path:
     """A copy of the initial model in the run, which then goes on even where the original has changed or gone.
 
     Made when the run begins, also over what an attempt that failed may have left.

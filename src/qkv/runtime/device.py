@@ -1,9 +1,36 @@
-"""Where a model runs."""
+"""Where a model runs: the one place that chooses a device."""
+
+import dataclasses
+from typing import TypeVar
 
 import torch
+from torch import Tensor
+
+from qkv.errors import QkvError, one_line
+
+T = TypeVar("T")
 
 
-def inference_device(name: str | None = None) -> torch.device:
-    """The device of that name; without one the accelerator where there is one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return torch.device(name or accelerator or "cpu")
+def choose_device(name: str | None = None, where: str = "device ") -> torch.device:
+    """The device of that name; without one the accelerator where there is one, else the CPU.
+
+    Args:
+        name: as PyTorch names it, such as "cuda:1".
+        where: it was named, for messages.
+
+    Raises:
+        QkvError: there is no such device here.
+    """
+    if name is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise QkvError(f"{where}{name!r} cannot be used here: {one_line(error)}") from error
+
+
+def to_device(batch: T, device: torch.device) -> T:
+    """A frozen dataclass with its tensors on a device; what is no tensor stays as it is."""
+    fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}  # type: ignore[arg-type]
+    moved = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
+    return dataclasses.replace(batch, **moved)  # type: ignore[type-var]

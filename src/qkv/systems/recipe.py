@@ -7,10 +7,11 @@ from typing import Any
 
 import yaml
 
-from qkv.config import assign, nearest, parse, read_yaml
+from qkv.config import assign, parse, read_yaml
 from qkv.errors import QkvError
 from qkv.files import atomic_file
-from qkv.systems.registry import TASKS
+from qkv.systems.registry import find_system
+from qkv.systems.system import System
 from qkv.train.config import TrainingConfig
 
 RECIPE = "recipe.yaml"
@@ -21,7 +22,7 @@ class Recipe:
     """What to train and how.
 
     Attributes:
-        system: which of `TASKS`.
+        system: whose task and model.
         seed: of new weights, data order, dropout and subword sampling.
         initial: a trained model to start from: a bundled model's name, a model folder or a run. None starts from new
             weights.
@@ -29,7 +30,7 @@ class Recipe:
         training: the loop's configuration.
     """
 
-    system: str
+    system: System
     seed: int
     initial: str | None
     task: Any
@@ -48,9 +49,7 @@ class Recipe:
             QkvError: a field is unknown, missing, of the wrong type or contradictory.
         """
         data = assign(data, assignments)
-        system = data.pop("system", None)
-        if system not in TASKS:
-            raise QkvError(f"{where}: system is {system!r}; {nearest(str(system), TASKS)}")
+        system = find_system(data.pop("system", None), where)
         seed = data.pop("seed", 1)
         if not isinstance(seed, int) or seed < 0:
             raise QkvError(f"{where}: seed must be a whole number from 0 on, not {seed!r}")
@@ -58,7 +57,7 @@ class Recipe:
         if not isinstance(initial, str | None):
             raise QkvError(f"{where}: initial must name a model or a folder, not {initial!r}")
         training = parse(TrainingConfig, data.pop("training", {}), f"{where}: training")
-        return cls(system, seed, initial, parse(TASKS[system].Config, data, where), training)
+        return cls(system, seed, initial, parse(system.part("task").TASK.Config, data, where), training)
 
     @classmethod
     def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
@@ -78,7 +77,7 @@ class Recipe:
     def write(self, path: Path) -> None:
         """Write the complete recipe, every default spelled out."""
         data = {
-            "system": self.system,
+            "system": self.system.name,
             "seed": self.seed,
             "initial": self.initial,
             **asdict(self.task),

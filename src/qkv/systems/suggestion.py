@@ -1,23 +1,26 @@
 """What suggestions of several systems share."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
 
+import yaml
 
-@dataclass(frozen=True)
-class Suggestion:
-    """A configuration and the reason for it.
+from qkv.config import assign, parse
+from qkv.data.captions.sources import CaptionSource
+from qkv.data.pictures.sources import PictureSource
+from qkv.data.table import MissingColumn
+from qkv.errors import QkvError
+from qkv.systems.system import Asked
 
-    Attributes:
-        sections: `data`, `tokenizer`, `model` and `training` of a recipe, without the corpus.
-        reason: one line for the user.
-    """
+Source = TypeVar("Source", PictureSource, CaptionSource)
+Found = TypeVar("Found")
 
-    sections: dict[str, Any]
-    reason: str
-
-
+_TAKEN_FOR_GRANTED = {"caption": "captions", "image": "image_column", "label": "label_column"}
+"""Columns that a table has unless the field of its source says otherwise."""
 _TEXT_LENGTHS = (16, 32, 64, 128, 256)
 
 _BYTES_PER_TOKEN = 2  # of a vocabulary that is learnt from captions alone; a letter of Korean has three
@@ -63,3 +66,48 @@ def encoder(d_model: int, n_layers: int, side: int, channels: int, on_accelerato
         "n_heads": d_model // 32,
         "dropout": 0.1,
     }
+
+
+def sources_of(kind: type[Source], asked: Asked) -> list[Source]:
+    """What to train on: what the command line means, or what it says of it with `--set data.train=[...]`.
+
+    Raises:
+        QkvError: it names more than one place, or one that holds nothing of this kind.
+    """
+    if len(asked.data) != 1:
+        named = ", ".join(map(str, asked.data)) or "none"
+        raise QkvError(f"name one folder or file of pictures, not {named}; a recipe may name several")
+    said = [assignment for assignment in asked.assignments if assignment.startswith("data.train=")]
+    given = assign({}, said)["data"]["train"] if said else None
+    corpora = given if isinstance(given, list) else []  # what else it may be, the recipe refuses
+    return [parse(kind, corpus, "--set data.train") for corpus in corpora] or [kind.of(asked.data[0])]
+
+
+def measured(source: PictureSource | CaptionSource, measure: Callable[[], Found]) -> Found:
+    """What measuring a source finds; where it lacks a column that nobody named, the error says how to name it."""
+    try:
+        return measure()
+    except MissingColumn as error:
+        values = {field.name: (getattr(source, field.name), field.default) for field in fields(source)}
+        given = {name: value for name, (value, default) in values.items() if value != default}
+        name = _TAKEN_FOR_GRANTED.get(error.column)
+        if name is None or name in given:
+            raise
+        corpora = yaml.safe_dump(
+            [{**given, name: "COLUMN"}], default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf
+        ).strip()
+        raise QkvError(
+            f"{error.said}, but {', '.join(error.known)}: name the one that stands for it, with "
+            f"--set {shlex.quote(f'data.train={corpora}')}"
+        ) from None
+
+
+def with_corpora(sections: Mapping[str, Any], sources: Sequence[PictureSource | CaptionSource]) -> dict[str, Any]:
+    """Sections of a recipe with the corpora that they are for."""
+    corpora = [{name: value for name, value in asdict(source).items() if value is not None} for source in sources]
+    return {**sections, "data": {"train": corpora, **sections["data"]}}
+
+
+def name_of(data: Path) -> str:
+    """A name for a run on some data."""
+    return data.resolve().name.split(".")[0]

@@ -6,16 +6,17 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class World:
             yield
         finally:
             log.setLevel(before)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module, whose gradients the processes average."""
+        return DistributedDataParallel(module) if self.size > 1 else module
+
+    def reduces(self, wrapped: nn.Module, last: bool) -> AbstractContextManager[object]:
+        """Where the passes of a step run: the processes exchange gradients after the last one only."""
+        return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) and not last else nullcontext()
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Each value summed over the processes, which all give the same names."""

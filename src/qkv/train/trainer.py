@@ -3,25 +3,24 @@
 import dataclasses
 import math
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
 from qkv.reporter import Reporter
+from qkv.runtime.device import choose_device, to_device
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World
-from qkv.train.host import Interruption, all_cores, choose_device, interruptible, keep_freed_memory
-from qkv.train.log import RunLog, draw_learning_curve
+from qkv.train.host import Interruption, all_cores, interruptible, keep_freed_memory
+from qkv.train.log import RunLog, read_records
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
-from qkv.train.task import StepAware, Task
+from qkv.train.task import Task
 
 _INTERRUPTED = "interrupted"
 
@@ -69,7 +68,7 @@ class Trainer:
                 f"training.accumulate ({config.accumulate}) must be a multiple of the {self.world.size} processes, "
                 "which share the batches of a step"
             )
-        self.device = choose_device(config.device)
+        self.device = choose_device(None if config.device == "auto" else config.device, "training.device: ")
         # Convolutions of pictures see channels last (models/layout.py), and so come the gradients of their weights.
         task.model.to(self.device)
         task.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: not in its types
@@ -80,12 +79,12 @@ class Trainer:
         if steps := self.checkpoints.steps():
             self.progress = self.checkpoints.load(steps[-1], task.model, self.optimizer, self._averaged())
         self._loss = _Loss(task, config, self.device)
-        self._parallel = DistributedDataParallel(self._loss) if self.world.size > 1 else self._loss
+        self._parallel = self.world.wrap(self._loss)
 
     def train(self) -> Outcome:
         """Train to the end, to an early stop, or to an interruption; in each case the model directory is up to date."""
         progress = self.progress
-        if self.world.leads and isinstance(self.task, StepAware):
+        if self.world.leads:
             self.task.check_length(self.config.max_steps)
         log = RunLog(
             self.run,
@@ -103,7 +102,9 @@ class Trainer:
         else:
             self._export_average()
         if self.world.leads and progress.step:
-            draw_learning_curve(self.run, self.task.score)
+            from qkv.figures.curve import draw_learning_curve  # and with it matplotlib
+
+            draw_learning_curve(read_records(log.metrics), self.task.score, self.run / "curve.png")
         self.world.wait()
         best = progress.best_step
         return Outcome(progress.step, reason, None if best is None else progress.scores[best], interruption.signal)
@@ -128,7 +129,7 @@ class Trainer:
                 if step % config.log_every == 0 or due:
                     metrics = window.close(self.task.unit)
                     metrics |= self.world.sum({"loss": metrics["loss"]})
-                    metrics |= self.task.step_metrics() if isinstance(self.task, StepAware) else {}
+                    metrics |= self.task.step_metrics()
                     log.training(step, self._checked(metrics, step, norm))
                 if due:
                     self._validate(log)
@@ -154,21 +155,18 @@ class Trainer:
         torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(step, self.config)
-        if isinstance(self.task, StepAware):
-            self.task.begin_step(step)
+        self.task.begin_step(step)
         loss_of_step = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
-            parallel, last = self._parallel, number == len(batches)
-            with parallel.no_sync() if isinstance(parallel, DistributedDataParallel) and not last else nullcontext():
-                loss = parallel(batch.to(self.device), totals)
+            with self.world.reduces(self._parallel, last=number == len(batches)):
+                loss = self._parallel(to_device(batch, self.device), totals)
                 # Data-parallel training averages the processes' gradients; the loss is their sum.
                 (loss * self.world.size).backward()
             loss_of_step += loss.detach()
         norm = nn.utils.clip_grad_norm_(model.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if isinstance(self.task, StepAware):
-            self.task.end_step(self.world.gather)
+        self.task.end_step(self.world.gather)
         if self.average is not None:
             self.average.update(step)
         return loss_of_step, norm

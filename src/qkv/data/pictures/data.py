@@ -62,10 +62,6 @@ class ImageBatch:
     images: Float[Tensor, "B C H W"]
     targets: Float[Tensor, "B K"]
 
-    def to(self, device: torch.device) -> "ImageBatch":
-        """The batch on a device."""
-        return ImageBatch(self.images.to(device), self.targets.to(device))
-
 
 class ImageData:
     """Pictures to train and to validate on, as batches. Every batch is a pure function of (seed, epoch, index).

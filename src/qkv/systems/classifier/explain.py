@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from qkv.data.pictures.decode import open_picture
-from qkv.explain import PatchAttention, draw_patches, record_patches
+from qkv.explain.overlay import draw_patches
+from qkv.explain.patches import PatchAttention, record_patches
 from qkv.systems.classifier.pipeline import Classifier, Prediction
 
 
-def explain_picture(
+def explain(
     classifier: Classifier, picture: Path, out: Path, layer: int | None = None
 ) -> tuple[list[Prediction], PatchAttention]:
     """Classify a picture and draw where the model looks: attention rollout, and every head of one layer.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, overload
@@ -14,21 +14,19 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from qkv.config import parse
 from qkv.data.pictures.decode import Picture, open_picture
-from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.errors import QkvError
-from qkv.model_directory import read_config, read_weights
-from qkv.models.vit import ViT, ViTConfig
+from qkv.model_directory import read_saved, read_weights
+from qkv.models.vit import ViT
 from qkv.models.weights import set_weights
-from qkv.runtime import fused, inference_device
+from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.classifier.saved import Saved
 from qkv.systems.judge import named_label
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _BATCH = 32
-_CACHED = 5 * 2**20  # numbers in a layer's widest activation, 20 MiB: larger ones are slower, by measurement
 _READERS = 4  # threads that decode pictures while the model computes; decoding releases Python's lock
 
 
@@ -48,6 +46,10 @@ class Prediction:
 class Classifier:
     """A trained classifier of pictures.
 
+    Args:
+        saved: what its config.json holds.
+        engine: runs the Vision Transformer.
+
     Attributes:
         model: the Vision Transformer.
         labels: the classes, in the order of the model's outputs.
@@ -55,12 +57,9 @@ class Classifier:
         temperature: what logits are divided by (Guo et al. 2017).
     """
 
-    def __init__(
-        self, model: ViT, labels: Sequence[str], preprocessing: Preprocessing, temperature: float = 1.0
-    ) -> None:
-        self.model, self.labels = model.eval(), tuple(labels)
-        self.preprocessing, self.temperature = preprocessing, temperature
-        self._fused = fused(self.model)
+    def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
+        self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature
+        self.model, self._engine = engine.model, engine
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Classifier":
@@ -68,29 +67,21 @@ class Classifier:
 
         Args:
             folder: holds config.json and weights.
-            device: where to run; the GPU if there is one unless given.
+            device: where to run; the accelerator if there is one unless given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
         """
-        config, where = read_config(folder), str(folder / "config.json")
-        labels, temperature = config.get("labels"), config.get("temperature")
-        sections = [config.get(name) for name in ("model", "preprocessing")]
-        if not isinstance(labels, list) or not labels or not all(isinstance(section, dict) for section in sections):
-            raise QkvError(f"{where} lacks labels, model or preprocessing: it is no classifier's")
-        if not isinstance(temperature, float | int) or not temperature > 0:
-            raise QkvError(f"{where}: temperature must be a positive number, not {temperature!r}")
-        model = ViT(parse(ViTConfig, config["model"], f"{where}: model"), len(labels))
+        saved = read_saved(folder, Saved)
+        model = ViT(saved.model, len(saved.labels))
         set_weights(model, read_weights(folder), str(folder))
-        preprocessing = parse(Preprocessing, config["preprocessing"], f"{where}: preprocessing")
-        if preprocessing.channels != model.config.channels:
-            raise QkvError(f"{where}: preprocessing.channels is not model.channels; restore the file")
-        if preprocessing.size % model.config.cell:
-            raise QkvError(
-                f"{where}: preprocessing.size is no multiple of a patch ({model.config.cell}); restore the file"
-            )
-        model.to(inference_device(device))
-        return cls(model, [str(label) for label in labels], preprocessing, float(temperature))
+        return cls(saved, open_engine(model, device, kind="fused"))
+
+    def metadata(self) -> dict[str, object]:
+        """What another program needs to know beside the logits, as JSON values."""
+        preprocessing = asdict(self.preprocessing)
+        labels, temperature = list(self.labels), self.temperature
+        return {"system": Saved.system, "labels": labels, "preprocessing": preprocessing, "temperature": temperature}
 
     @overload
     def classify(
@@ -175,18 +166,10 @@ class Classifier:
             for item, tensor in zip(batch, tensors, strict=True):
                 yield item, tensor if isinstance(tensor, QkvError) else next(rows)
 
-    @torch.inference_mode()
     def run(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Logits, before calibration, of pictures that are preprocessed already."""
-        device = self.model.head.weight.device
-        if device.type != "cpu":
-            return self.model(images.to(device)).float().cpu()
-        # A batch whose activations leave the caches is slower than its parts one after the other.
-        cells = images[0, 0].numel() // self.model.config.cell**2
-        at_once = max(1, _CACHED // (cells * self.model.config.d_ff))
-        return torch.cat([self._fused(part).float() for part in images.split(at_once)])
+        return self._engine.forward(images).float().cpu()
 
-    @torch.inference_mode()
     def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
         """What the classes are read from: a vector for each picture (`ViT.features`).
 
@@ -196,7 +179,7 @@ class Classifier:
         found = [torch.empty(0, self.model.config.d_model)]
         for start in range(0, len(images), _BATCH):
             pixels = [self.preprocessing(self._opened(image)) for image in images[start : start + _BATCH]]
-            found.append(self.model.features(torch.stack(pixels).to(self.model.head.weight.device)).float().cpu())
+            found.append(self._engine.call(self.model.features, torch.stack(pixels)).float().cpu())
         return torch.cat(found)
 
     def _opened(self, picture: Picture) -> Image.Image:
@@ -235,3 +218,6 @@ def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[list
             upcoming = start()
             yield batch, [future.result() for future in futures]
             batch, futures = upcoming
+
+
+Pipeline = Classifier

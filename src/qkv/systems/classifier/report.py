@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from qkv.config import nearest
@@ -53,7 +53,7 @@ class ClassifierReport:
         return {**fields, "classes": classes, "confusion": self.confusion.tolist()}
 
 
-def evaluate_classifier(
+def report(
     classifier: Classifier, pictures: Pictures, progress: Callable[[int, int], None] | None = None
 ) -> ClassifierReport:
     """Classify all pictures of a test set and compare with what they are.
@@ -82,21 +82,35 @@ def evaluate_classifier(
             progress(done, len(pictures))
     if not rows:
         raise QkvError(f"no picture of the test set can be read; the first: {unreadable[0]}")
-    return _report(classifier, torch.stack(rows), torch.tensor(labels), tuple(unreadable))
+    logits = torch.stack(rows)
+    return measure(logits, torch.tensor(labels), classifier.labels, classifier.temperature, tuple(unreadable))
 
 
-def _report(
-    classifier: Classifier, logits: Tensor, labels: Int[Tensor, "N"], unreadable: tuple[str, ...]
+def measure(
+    logits: Float[Tensor, "N K"],
+    labels: Int[Tensor, "N"],
+    classes: Sequence[str],
+    temperature: float,
+    unreadable: tuple[str, ...] = (),
 ) -> ClassifierReport:
-    confusion = confusion_matrix(logits.argmax(1), labels, len(classifier.labels))
+    """Compare what a model gives with what pictures are.
+
+    Args:
+        logits: of each picture, before calibration.
+        labels: the number of the class of each.
+        classes: their names.
+        temperature: what logits are divided by.
+        unreadable: one line for each picture that could not be read.
+    """
+    confusion = confusion_matrix(logits.argmax(1), labels, len(classes))
     return ClassifierReport(
         pictures=len(labels),
         unreadable=unreadable,
         accuracy=top_k_accuracy(logits, labels),
         top_5_accuracy=top_k_accuracy(logits, labels, 5),
-        calibration_error=calibration_error((logits / classifier.temperature).softmax(1), labels),
+        calibration_error=calibration_error((logits / temperature).softmax(1), labels),
         calibration_error_unscaled=calibration_error(logits.softmax(1), labels),
-        classes=tuple(class_scores(confusion, classifier.labels)),
+        classes=tuple(class_scores(confusion, classes)),
         confusion=confusion,
     )
 

@@ -1,10 +1,19 @@
 """Sensible sizes for a number of pictures and their size, for training without a recipe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from qkv.systems.suggestion import Suggestion, encoder
+from qkv.data.pictures.decode import is_picture
+from qkv.data.pictures.measure import Measure, measure
+from qkv.data.pictures.sources import PictureSource
+from qkv.data.table import column_names
+from qkv.reporter import Reporter
+from qkv.systems.classifier.saved import Saved
+from qkv.systems.suggestion import encoder, measured, name_of, sources_of, with_corpora
+from qkv.systems.system import Asked, Suggested
 
 _BATCH = 128
 _PARTS = 4
@@ -28,23 +37,46 @@ _SIZES = (
 )
 
 
-def suggest_classifier(
-    pictures: int, side: int, channels: int, on_accelerator: bool = False, initial: Mapping[str, Any] | None = None
-) -> Suggestion:
-    """Sizes for a classifier.
+def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
+    """What is there, if it is a classifier's: class folders, or a table with a label column; in a few words."""
+    if len(data) != 1 or options:
+        return None
+    [path] = data
+    if path.is_dir():
+        inside = (folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith("."))
+        classes = [folder.name for folder in inside if any(map(is_picture, folder.iterdir()))]
+        return f"{len(classes):,} class folders" if len(classes) > 1 else None
+    if "idx3" in path.name:
+        return "pictures with labels in the format of MNIST"
+    return "a table of pictures with labels" if {"image", "label"} <= set(column_names(path)) else None
+
+
+def suggest(asked: Asked, reporter: Reporter) -> Suggested:
+    """The recipe that suits labelled pictures.
+
+    Raises:
+        QkvError: the pictures cannot be found, or none can be read.
+    """
+    sources = sources_of(PictureSource, asked)
+    found = Measure.joined([measured(one, partial(measure, one, True, reporter)) for one in sources])
+    sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    return Suggested(sections=with_corpora(sections, sources), reason=reason, name=name_of(asked.data[0]))
+
+
+def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
+    """Sections of a recipe, without the corpus, and the reason for them in one line.
 
     Args:
-        pictures: to train on.
-        side: pixels of the shorter side of a typical picture.
-        channels: 1 if all pictures are grey, else 3.
-        on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and batches in parts that several
+        found: what the pictures are like.
+        on_accelerator: whether a GPU trains. A CPU is given smaller pictures, and batches in parts that several
             processes can share.
-        initial: config.json of the classifier to start from, whose sizes are kept. It needs fewer epochs and smaller
-            steps than new weights.
+        initial: the classifier to start from, whose sizes are kept. It needs fewer epochs and smaller steps than new
+            weights.
     """
+    pictures, side, channels = found.pictures, found.side, found.channels
     size = next(size for size in _SIZES if pictures <= size.pictures)
     new = encoder(size.d_model, size.n_layers, side, channels, on_accelerator)
-    model = new if initial is None else dict(initial["model"])
+    model = new if initial is None else asdict(initial.model)
     epochs = size.epochs if initial is None else max(size.epochs // 5, 5)
     pixels = model["image_size"]
     steps = max(pictures * epochs // _BATCH, 300)
@@ -76,10 +108,10 @@ def suggest_classifier(
     }
     if initial is not None:
         shared = ("mean", "std", "resize", "crop", "interpolation")
-        sections |= {name: initial["preprocessing"][name] for name in shared}
+        sections |= {name: getattr(initial.preprocessing, name) for name in shared}
     reason = (
         f"{pictures:,} pictures, mostly {side} pixels wide or high: read at {pixels} x {pixels} pixels, "
         f"{model['n_layers']} layers of width {model['d_model']}, {steps:,} steps of {_BATCH} pictures "
         f"({steps * _BATCH / pictures:,.0f} epochs)"
     )
-    return Suggestion(sections, reason)
+    return sections, reason

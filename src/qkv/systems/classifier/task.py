@@ -6,36 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from qkv.config import parse
 from qkv.data.pictures.data import ImageBatch, ImageData, ImageDataConfig
 from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
-from qkv.errors import QkvError
 from qkv.figures.confusion import draw_confusion
 from qkv.figures.gallery import draw_samples
 from qkv.files import atomic_file
-from qkv.metrics.classification import (
-    calibration_error,
-    class_scores,
-    confusion_matrix,
-    fit_temperature,
-    top_k_accuracy,
-)
-from qkv.model_directory import read_config, read_weights, save_model
+from qkv.metrics.classification import fit_temperature
+from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights, set_weights
-from qkv.reporter import Reporter
-from qkv.systems.card import classifier_card
+from qkv.runtime.engine import Engine
+from qkv.systems.classifier.card import card
+from qkv.systems.classifier.pipeline import Classifier
+from qkv.systems.classifier.report import ClassifierReport, measure
+from qkv.systems.classifier.saved import Saved
 from qkv.systems.initial import refuse_other_sizes
+from qkv.train.task import Setting, Task
 
 HEAD = ("head.weight", "head.bias")
 _SCALES = ("mean", "std", "resize", "crop", "interpolation")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationConfig:
+class ClassifierConfig:
     """Everything about training a classifier but the loop.
 
     Attributes:
@@ -48,8 +44,8 @@ class ClassificationConfig:
         crop: share of the shorter side that is kept by `crop`.
         interpolation: when pictures are resized.
 
-    What of the last five is not given is that of the model that training starts from; if it starts from new weights,
-    mean and std are 0.5 for each channel, and the rest as `Preprocessing` has it.
+    The last five default to those of the model that training starts from. With new weights, mean and std are 0.5 for
+    each channel, and the others have the defaults of `Preprocessing`.
     """
 
     data: ImageDataConfig
@@ -81,49 +77,31 @@ class ClassificationConfig:
 
 
 @dataclass(frozen=True)
-class _Validation:
-    """What the last validation found, for the export of the same weights."""
-
-    temperature: float
-    confusion: Int[Tensor, "K K"]
-
-
-@dataclass(frozen=True)
 class _Initial:
-    """A trained model to start from.
-
-    Attributes:
-        folder: its model directory.
-        labels: its classes.
-        preprocessing: what its pictures were prepared with.
-    """
+    """A trained model to start from: its model directory, and what config.json there holds."""
 
     folder: Path
-    labels: list[str]
-    preprocessing: Preprocessing
+    saved: Saved
 
     @classmethod
     def read(cls, folder: Path, sizes: ViTConfig) -> "_Initial":
         """Its configuration.
 
         Raises:
-            QkvError: it is no classifier's, or of other sizes.
+            QkvError: it is of other sizes.
         """
-        saved = read_config(folder)
-        labels, model, preprocessing = (saved.get(name) for name in ("labels", "model", "preprocessing"))
-        if not isinstance(labels, list) or not isinstance(model, dict) or not isinstance(preprocessing, dict):
-            raise QkvError(f"{folder}: config.json lacks labels, model or preprocessing: it is no classifier's")
-        asked, known = ({f"model.{name}": value for name, value in one.items()} for one in (asdict(sizes), model))
+        saved = read_saved(folder, Saved)
+        asked, known = ({f"model.{name}": size for name, size in asdict(one).items()} for one in (sizes, saved.model))
         refuse_other_sizes(asked, known)
-        return cls(folder, labels, parse(Preprocessing, preprocessing, f"{folder / 'config.json'}: preprocessing"))
+        return cls(folder, saved)
 
-    def complete(self, config: ClassificationConfig) -> tuple[ClassificationConfig, str]:
+    def complete(self, config: ClassifierConfig) -> tuple[ClassifierConfig, str]:
         """The configuration, with what it leaves open of the preprocessing as it was for the initial model.
 
         Returns:
             That, and in what else the two differ, for the user.
         """
-        before = {name: getattr(self.preprocessing, name) for name in _SCALES}
+        before = {name: getattr(self.saved.preprocessing, name) for name in _SCALES}
         given = config.given_preprocessing
         others = [f"{name} {value} instead of {before[name]}" for name, value in given.items() if value != before[name]]
         said = f"not as for the initial model, which has to get used to it: {', '.join(others)}"
@@ -137,68 +115,55 @@ class _Initial:
             What became of the head, for the user.
         """
         weights, source = read_weights(self.folder), str(self.folder)
-        if list(classes) == self.labels:
+        if classes == self.saved.labels:
             set_weights(model, weights, source)
             return f"started from the initial model, its head too: the {len(classes)} classes are the same"
         new = get_weights(model)
         set_weights(model, {**weights, **{name: new[name] for name in HEAD}}, source)
         return (
-            f"started from the initial model, but for its head: {len(self.labels)} classes give way to "
+            f"started from the initial model, but for its head: {len(self.saved.labels)} classes give way to "
             f"{len(classes)} others"
         )
 
 
-class ClassificationTask:
+class ClassifierTask(Task):
     """A Vision Transformer with its pictures."""
 
-    Config = ClassificationConfig
+    Config = ClassifierConfig
     unit = "images"
     score = "accuracy"
 
-    def __init__(self, config: ClassificationConfig, data: ImageData, model: ViT) -> None:
+    def __init__(self, config: ClassifierConfig, data: ImageData, model: ViT) -> None:
         self.config, self.data, self.model = config, data, model
-        self._validation: _Validation | None = None
+        self._validation: tuple[ClassifierReport, float] | None = None  # the last one, and the temperature it found
 
     @classmethod
-    def create(
-        cls, config: ClassificationConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
-    ) -> "ClassificationTask":
-        """Find the pictures, report on them, and build a model.
+    def create(cls, config: ClassifierConfig, setting: Setting) -> "ClassifierTask":
+        """Find the pictures, report on them and draw some of them augmented, and build a model.
 
-        Args:
-            config: data and model.
-            folder: for what is derived from the data, and `samples.png`, a sheet of augmented pictures.
-            seed: of held-out pictures, data order and augmentation.
-            reporter: is told of the work, and of what the data is like.
-            initial: a model directory whose weights to start from; its head is kept only if it has the same classes.
+        The head of the initial model is kept only if it has the same classes.
 
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
-        start = None if initial is None else _Initial.read(initial, config.model)
+        say = setting.reporter.say
+        start = None if setting.initial is None else _Initial.read(setting.initial, config.model)
         if start is not None:
             config, said = start.complete(config)
-            reporter.say(said)
-        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, reporter)
-        reporter.say(data.report)
-        samples = folder / "samples.png"
+            say(said)
+        place = setting.folder / "data"
+        data = ImageData.open(config.data, config.preprocessing, place, setting.seed, setting.reporter)
+        say(data.report)
+        samples = setting.folder / "samples.png"
         if not samples.exists():
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
-        reporter.say(f"augmented samples: {samples}")
+        say(f"augmented samples: {samples}")
         model = ViT(config.model, len(data.classes))
-        reporter.say(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+        say(f"{sum(p.numel() for p in model.parameters()):,} parameters")
         if start is not None:
-            reporter.say(start.give_weights(model, data.classes))
+            say(start.give_weights(model, data.classes))
         return cls(config, data, model)
-
-    def n_batches(self, epoch: int) -> int:
-        """Number of batches in an epoch."""
-        return self.data.n_batches(epoch)
-
-    def batch(self, epoch: int, index: int) -> ImageBatch:
-        """One batch, its augmentation drawn from (seed, epoch, index)."""
-        return self.data.batch(epoch, index)
 
     def denominators(self, batch: ImageBatch) -> dict[str, float]:
         """Pictures."""
@@ -212,45 +177,44 @@ class ClassificationTask:
 
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy, top-1 and top-5 accuracy in percent, and calibration before and after temperature scaling."""
-        logits, targets = self._predict()
+        classifier = Classifier(self._saved(temperature=1.0), Engine(self.model))
+        found = [(classifier.run(batch.images), batch.targets) for batch in self.data.validation_batches()]
+        logits, targets = (torch.cat(part) for part in zip(*found, strict=True))
         labels = targets.argmax(dim=1)
         temperature = fit_temperature(logits, labels)
+        report = measure(logits, labels, self.data.classes, temperature)
+        self._validation = report, temperature
         metrics = {
             "loss": _cross_entropy(logits, targets).item() / len(labels),
-            "accuracy": 100 * top_k_accuracy(logits, labels),
-            "calibration_error": calibration_error(logits.softmax(1), labels),
-            "calibration_error_scaled": calibration_error((logits / temperature).softmax(1), labels),
+            "accuracy": 100 * report.accuracy,
+            "calibration_error": report.calibration_error_unscaled,
+            "calibration_error_scaled": report.calibration_error,
         }
-        if logits.shape[1] > 5:
-            metrics["top_5_accuracy"] = 100 * top_k_accuracy(logits, labels, 5)
-        confusion = confusion_matrix(logits.argmax(1), labels, logits.shape[1])
-        self._validation = _Validation(temperature, confusion)
-        return metrics
+        return metrics | ({"top_5_accuracy": 100 * report.top_5_accuracy} if len(self.data.classes) > 5 else {})
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a classifier's model directory; its temperature is that of the last validation."""
         assert self._validation is not None, "the trainer validates before it exports"
-        config = {
-            "model": asdict(self.config.model),
-            "labels": list(self.data.classes),
-            "preprocessing": asdict(self.config.preprocessing),
-            "temperature": self._validation.temperature,
+        report, temperature = self._validation
+        counted = {
+            "parameters": sum(map(Tensor.numel, weights.values())),
+            "examples": f"{self.data.n_train:,} pictures",
         }
-        confusion = self._validation.confusion
-        scores = class_scores(confusion, self.data.classes)
-        parameters = sum(weight.numel() for weight in weights.values())
-        card = classifier_card(self.config, scores, facts, parameters, self.data.n_train)
-        files = {"README.md": card.encode(), "confusion.png": draw_confusion(confusion, self.data.classes)}
-        save_model(folder, system="vit", config=config, weights=weights, files=files)
+        text = card(self.config.model, report, {**facts, **counted}, [source.path for source in self.config.data.train])
+        files = {CARD: text.encode(), "confusion.png": draw_confusion(report.confusion, self.data.classes)}
+        save_model(folder, self._saved(temperature), weights, files)
 
-    def _predict(self) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"]]:
-        device = self.model.head.weight.device
-        outputs = [
-            (self.model(batch.images.to(device)).float().cpu(), batch.targets)
-            for batch in self.data.validation_batches()
-        ]
-        return torch.cat([logits for logits, _ in outputs]), torch.cat([targets for _, targets in outputs])
+    def _saved(self, temperature: float) -> Saved:
+        return Saved(
+            model=self.config.model,
+            labels=self.data.classes,
+            preprocessing=self.config.preprocessing,
+            temperature=temperature,
+        )
 
 
 def _cross_entropy(logits: Float[Tensor, "B K"], targets: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
     return -(targets * logits.float().log_softmax(dim=1)).sum()
+
+
+TASK = ClassifierTask

@@ -1,19 +1,32 @@
-"""`qkv classify`: what is on pictures."""
+"""What the command line does with a classifier. What `qkv classify` has no use for is imported where it is needed."""
 
 import json
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qkv.data.pictures.decode import find_pictures
+from qkv.data.pictures.readers import open_pictures
+from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
+from qkv.figures.fonts import printable
+from qkv.model_directory import find_model
+from qkv.reporter import Table
+from qkv.systems.classifier.pipeline import Classifier, Prediction
+from qkv.systems.options import AsJson, Model, Weights
+from qkv.terminal.output import check_target, print_json, print_table, write_bytes, write_json
+from qkv.terminal.reporter import TerminalReporter
 
 if TYPE_CHECKING:
-    from qkv.systems.classifier.pipeline import Prediction
+    from qkv.interop.source import Source
+    from qkv.systems.classifier.report import ClassifierReport
 
 
 def classify(
-    model: Annotated[str, typer.Argument(help="A bundled model, a model folder or a run.", show_default=False)],
+    model: Model,
     pictures: Annotated[
         list[str], typer.Argument(metavar="PICTURE...", help="Files, folders or patterns such as 'photos/*.jpg'.")
     ],
@@ -21,32 +34,22 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: file, and predictions or error.")] = False,
 ) -> None:
     """Say what is on pictures: the most probable classes of each, best first. Exits 1 if any cannot be read."""
-    import qkv
-    from qkv.cli.naming import check_system
-    from qkv.data.pictures.decode import find_pictures
-    from qkv.terminal.progress import progress_bar
-
-    check_system(model, "vit", "classify")
     files, wrong = find_pictures(pictures)
     for name, error in wrong.items():
         _show(name, error, as_json)
-    classifier = qkv.load(model)
+    classifier = Classifier.load(find_model(model))
     unreadable = 0
-    with progress_bar("pictures") as bar:
-        task = bar.add_task("classifying", total=len(files))
-        for file, answer in classifier.stream(files, top_k):
+    with TerminalReporter() as reporter:
+        for file, answer in reporter.track(classifier.stream(files, top_k), "classifying pictures", len(files)):
             unreadable += isinstance(answer, QkvError)
             _show(str(file), answer, as_json)
-            bar.advance(task)
     if unreadable:
         print(f"{unreadable:,} of {len(files):,} pictures cannot be read", file=sys.stderr)
     if unreadable or wrong:
         raise typer.Exit(1)
 
 
-def _show(file: str, answer: "list[Prediction] | QkvError", as_json: bool) -> None:
-    from qkv.figures.fonts import printable
-
+def _show(file: str, answer: list[Prediction] | QkvError, as_json: bool) -> None:
     if isinstance(answer, QkvError):
         print(f"error: {answer}", file=sys.stderr)
         fields: dict[str, object] = {"error": str(answer)}
@@ -54,12 +57,106 @@ def _show(file: str, answer: "list[Prediction] | QkvError", as_json: bool) -> No
         found = [{"label": one.label, "probability": round(one.probability, 6)} for one in answer]
         fields = {"predictions": found}
     if as_json:
-        line = json.dumps({"file": file, **fields}, ensure_ascii=not _is_text(file))
-        print(line, flush=True)
+        # Linux takes any bytes for a name: what is no UTF-8 is escaped.
+        is_text = not any("\ud800" <= character <= "\udfff" for character in file)
+        print(json.dumps({"file": file, **fields}, ensure_ascii=not is_text), flush=True)
     elif not isinstance(answer, QkvError):
         print(f"{printable(file)}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer), flush=True)
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file's name can be written as UTF-8: Linux takes any bytes for a name."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="A folder of class folders, a .csv or .parquet table, or IDX pictures.")],
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw what each class is taken for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a classifier on a test set: accuracy, calibration, and precision, recall and F1 of each class."""
+    from qkv.figures.confusion import draw_confusion
+    from qkv.systems.classifier.report import report
+
+    check_target("--confusion", confusion, ".png")
+    classifier = Classifier.load(find_model(model))
+    with TerminalReporter() as reporter:
+        pictures = open_pictures(PictureSource.of(data))
+        found = report(classifier, pictures, partial(reporter.progress, f"pictures of {data.name}"))
+    for line in found.unreadable:
+        print(f"left out: {line}", file=sys.stderr)
+    if as_json:
+        print_json({"model": model, "data": str(data), **found.to_json()})
+    else:
+        _print_report(f"{model} on {data}, {found.pictures:,} pictures", found)
+    if confusion is not None:
+        write_bytes(confusion, draw_confusion(found.confusion, classifier.labels))
+
+
+def _print_report(title: str, found: "ClassifierReport") -> None:
+    print(title)
+    top_5 = f", top 5 {found.top_5_accuracy:.2%}" if len(found.classes) > 5 else ""
+    print(f"accuracy {found.accuracy:.2%}{top_5}")
+    print(
+        f"expected calibration error {found.calibration_error:.2%}, "
+        f"without temperature scaling {found.calibration_error_unscaled:.2%}"
+    )
+    rows = [
+        (score.name, f"{score.precision:.1%}", f"{score.recall:.1%}", f"{score.f1:.1%}", f"{score.count:,}")
+        for score in found.classes
+    ]
+    print_table(Table(("class", "precision", "recall", "F1", "pictures"), rows))
+
+
+def explain(
+    model: Model,
+    picture: Annotated[Path, typer.Argument(help="What to classify.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="[default: for PICTURE.jpg PICTURE.attention.png]")
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="Show this layer's heads, from 1. [default: the last]")] = None,
+    weights: Weights = None,
+) -> None:
+    """Draw where a classifier looks on a picture: attention rollout, and every head of one layer."""
+    from qkv.systems.classifier import explain as explaining
+
+    out = out or Path(f"{picture.stem}.attention.png")
+    check_target("--out", out, ".png")
+    predictions, attention = explaining.explain(Classifier.load(find_model(model)), picture, out, layer)
+    for found in predictions:
+        print(f"{found.probability:6.1%}  {found.label}")
+    if weights is not None:
+        write_json(weights, {"file": str(picture), **attention.to_json()})
+    print(f"the picture: {out}")
+    if weights is not None:
+        print(f"the weights: {weights}")
+
+
+def export(
+    model: Model,
+    format_: Annotated[str, typer.Option("--format", help="onnx, or torch (torch.export).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, such as model.onnx or model.pt2.", show_default=False)],
+) -> None:
+    """Export a classifier as one file, with its labels and preprocessing, and check that its logits are ours."""
+    from qkv.interop.exporting import export_classifier
+
+    classifier = Classifier.load(find_model(model), device="cpu")
+    written = export_classifier(classifier.model, classifier.metadata(), format_, out)
+    opset = "" if written.opset is None else f", opset {written.opset}"
+    print(f"{out}: {format_}{opset}, {written.size / 2**20:.1f} MiB")
+    if written.difference is None:
+        print("parity: not checked: onnxruntime is not installed (pip install 'qkv[export]')")
+    else:
+        print(f"parity: logits of {written.checked_with} differ from ours by at most {written.difference:.1e}")
+
+
+def import_(source: "Source", out: Path) -> bool:
+    """Make a classifier of a checkpoint of another library; false if this is none that a classifier can be made of."""
+    from qkv.systems.classifier.importing import import_classifier
+
+    found = import_classifier(source, out)
+    if found is None:
+        return False
+    print(f"{source.name}: {found.kind}, {found.parameters:,} parameters, {found.classes:,} classes")
+    print(f"licence: {found.licence}")
+    print(f"parity: {found.parity}")
+    print(f"saved: {out}")
+    return True

@@ -1,0 +1,1 @@
+"""A run: a recipe, a system and the trainer, joined in a folder."""

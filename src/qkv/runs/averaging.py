@@ -1,0 +1,71 @@
+"""One model whose weights are the mean of several."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from qkv.errors import QkvError
+from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_saved, read_weights, save_model
+from qkv.systems.registry import system_of
+
+_OF_DATA = ("temperature", "max_source_tokens")  # found on the training or validation data, not chosen
+
+
+def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
+    """Write the model whose weights are the mean of the models' (model soups, Wortsman et al. 2022).
+
+    It makes sense for models that were trained on from the same one. Everything but the weights is the first model's.
+
+    Args:
+        folders: model directories of one system, with the same sizes, tokenizer and labels; two or more.
+        out: the directory to write; must not be there yet.
+        shares: how much of each; equal if not given. They are divided by their sum.
+
+    Raises:
+        QkvError: the models do not fit together, or a share is not positive.
+    """
+    shares = [1.0] * len(folders) if shares is None else shares
+    if len(folders) < 2 or len(shares) != len(folders) or min(shares) <= 0:
+        raise QkvError(f"give two or more models, and a positive share of each: not {len(folders)} and {list(shares)}")
+    if out.exists():
+        raise QkvError(f"{out} is there already: choose another folder")
+    first = folders[0]
+    weights = read_weights(first)
+    for other in folders[1:]:
+        _check_alike(first, other)
+    total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
+    for folder, share in zip(folders, shares, strict=True):
+        for name, weight in read_weights(folder).items():
+            total[name] += weight * (share / sum(shares))
+    stored = load_file(first / WEIGHTS)
+    mean = {name: weight.to(stored[name].dtype) for name, weight in total.items()}
+    parts = "\n".join(f"- {folder}: {share / sum(shares):.0%}" for folder, share in zip(folders, shares, strict=True))
+    files = {path.name: path.read_bytes() for path in first.iterdir() if path.name not in (CONFIG, WEIGHTS)}
+    card = f"# Mean of the weights of {len(folders)} models\n\n{parts}\n\nThe card of the first of them:\n\n"
+    files[CARD] = card.encode() + files.get(CARD, b"none\n")
+    save_model(out, read_saved(first, system_of(first).part("saved").Saved), mean, files)
+
+
+def _check_alike(first: Path, other: Path) -> None:
+    """Refuse models that differ in more than weights, rates of dropout, calibration and what is written about them."""
+    ours, theirs = (_flat(read_config(folder)) for folder in (first, other))
+    for name in sorted(ours.keys() & theirs.keys()):  # a field that one lacks is newer than it is
+        if ours[name] != theirs[name] and "drop" not in name and name not in _OF_DATA:
+            values = f"{name} is {theirs[name]!r} in one, {ours[name]!r} in the other"
+            raise QkvError(f"{other} and {first} cannot be averaged: {values}")
+    for path in sorted(first.glob("*.model")):
+        if not (other / path.name).is_file() or (other / path.name).read_bytes() != path.read_bytes():
+            raise QkvError(f"{other} and {first} cannot be averaged: {path.name} differs")
+    sizes = [{name: weight.shape for name, weight in read_weights(folder).items()} for folder in (first, other)]
+    if sizes[0] != sizes[1]:
+        raise QkvError(f"{other} and {first} cannot be averaged: their weights have different names or sizes")
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration, those of its sections as `section.field`."""
+    sections = {name: value for name, value in config.items() if isinstance(value, dict)}
+    flat = {name: value for name, value in config.items() if name not in sections}
+    return flat | {f"{section}.{name}": value for section in sections for name, value in sections[section].items()}

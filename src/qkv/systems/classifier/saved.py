@@ -1,0 +1,40 @@
+"""What config.json of a classifier holds."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from qkv.data.pictures.preprocessing import Preprocessing
+from qkv.models.vit import ViTConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A classifier, but for its weights.
+
+    Attributes:
+        model: sizes and choices.
+        labels: the classes, in the order of the model's outputs.
+        preprocessing: from a picture to what the model reads.
+        temperature: what logits are divided by (Guo et al. 2017), found on the validation pictures.
+    """
+
+    system: ClassVar[str] = "classifier"
+    model: ViTConfig
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    temperature: float = 1.0
+
+    @property
+    def knows(self) -> str:
+        """What it can tell apart, in a few words."""
+        return f"{len(self.labels):,} classes"
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("labels: there is none")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be a positive number, not {self.temperature}")
+        if self.preprocessing.channels != self.model.channels:
+            raise ValueError("preprocessing.channels is not model.channels")
+        if self.preprocessing.size % self.model.cell:
+            raise ValueError(f"preprocessing.size is no multiple of a patch ({self.model.cell})")
