@@ -116,19 +116,6 @@ class CaptionData:
         sampling: float,
         seed: int,
     ) -> None:
-        """Choose what is shown; `open` does what comes before.
-
-        Args:
-            config: how to cut it into batches.
-            preprocessing: size and scale of the pictures.
-            corpus: the pictures.
-            captions: of all pictures of the corpus.
-            sampling: subword regularisation of training captions; 0 is none.
-            seed: of order, captions, flips and sampling.
-
-        Raises:
-            QkvError: no training picture has a caption, or `languages` names one that no caption has.
-        """
         self._config, self._preprocessing, self._corpus = config, preprocessing, corpus
         self._tokenized, self._captions, self._sampling, self._seed = captions, captions.captions, sampling, seed
         self._train, self._train_captions = self._shown(corpus.train)
@@ -304,7 +291,7 @@ class CaptionData:
         if self._codes is not None:
             source, number = self._corpus.pictures.places[pictures[row]].tolist()
             place = np.searchsorted(self._corpus.used[source], number)
-            return row, torch.from_numpy(self._codes[source, flip][place].astype(np.int64).reshape(-1))
+            return row, torch.from_numpy(self._codes[source, flip][int(place)].astype(np.int64))
         return self._substitutes.read(lambda row: self._pixels(int(pictures[row]), flip), row, len(pictures))
 
     def _collated(

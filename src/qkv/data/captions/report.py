@@ -1,8 +1,7 @@
 """What captioned pictures are like, told before training starts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +73,6 @@ class CaptionReport:
     def cut(self) -> int:
         """Captions longer than `text_length`."""
         return sum(language.cut for language in self.languages)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
     def to_table(self) -> Table:
         """For a person."""
