@@ -24,7 +24,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CaptionCorpus:
-    """The pictures of several sources, numbered on through them; those that cannot be used have numbers too.
+    """The pictures of several sources, numbered from one source to the next, those that cannot be used included.
 
     Attributes:
         sources: where they are.

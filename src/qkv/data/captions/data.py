@@ -91,7 +91,7 @@ class CaptionBatch:
     pictures: Int[Tensor, "B"]
 
     def to(self, device: torch.device) -> "CaptionBatch":
-        """The batch on a device."""
+        """The same batch on a device."""
         images, codes = (None if x is None else x.to(device) for x in (self.images, self.codes))
         captions, lengths, pictures = (x.to(device) for x in (self.captions, self.lengths, self.pictures))
         return CaptionBatch(images, codes, captions, lengths, pictures)
@@ -227,14 +227,14 @@ class CaptionData:
             yield CaptionBatch(*contents, *captions, torch.from_numpy(pictures[rows]))
 
     def validation_texts(self, limit: int | None = None) -> list[str]:
-        """The captions of `validation_batches` as text, in order; evenly thinned out to `limit` if there are more."""
+        """The captions of `validation_batches` in order, as text; `limit` of them, evenly spaced, if there are more."""
         chosen = self._validation_captions
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.arange(limit) * len(chosen) // limit]
         return self._tokenized.texts(chosen)
 
     def encode(self, encoder: PictureEncoder, cache: Path, reporter: Reporter) -> None:
-        """From now on, have batches hold codes instead of images; the codes of all pictures are computed, once.
+        """Let batches hold codes instead of images from now on. The codes of all pictures are computed once.
 
         Args:
             encoder: what makes codes of images that are preprocessed as this data's are.
@@ -282,7 +282,7 @@ class CaptionData:
         return rows, epoch * self._repeats[rows] + positions - np.searchsorted(self._showings, rows)
 
     def _shown(self, pictures: Indices) -> tuple[Indices, Indices]:
-        """Those of the pictures that have a caption with a token, and all such captions of them."""
+        """The pictures, of these, that have a caption with at least one token; and these captions."""
         chosen = np.flatnonzero((self._tokenized.lengths > 0) & np.isin(self._captions.pictures, pictures))
         return np.unique(self._captions.pictures[chosen]), chosen
 

@@ -100,7 +100,7 @@ def report(
     left_out: Sequence[str],
     notes: Sequence[str],
 ) -> CaptionReport:
-    """Look through the lengths of all captions.
+    """Count the captions and their tokens.
 
     Args:
         tokenized: the captions of all pictures.

@@ -120,7 +120,7 @@ class CaptionSource:
         return given if isinstance(given, dict) else {self.language: given}
 
     def names_in(self, language: str) -> dict[str, str]:
-        """What is put in for {label} in a language, by class."""
+        """The names that replace {label} in a language, by class."""
         names: dict[str, Any] = dict(self.names or {})
         return names.get(language, {}) if isinstance(self.templates, dict) else names
 

@@ -27,7 +27,7 @@ _AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Captions:
-    """The captions of the pictures of several sources, under numbers from 0 on. Pictures are numbered on through them.
+    """All captions of several sources, numbered from 0. Pictures are numbered from one source to the next.
 
     Attributes:
         pictures: the picture of each caption, ascending.

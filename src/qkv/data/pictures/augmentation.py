@@ -52,7 +52,7 @@ class AugmentationConfig:
             raise ValueError(f"erase must be from 0 to 1, not {self.erase}")
 
     def shorter_side(self, preprocessing: Preprocessing) -> int:
-        """Pixels of a picture's shorter side from which on not even the smallest crop has to be enlarged."""
+        """The shorter side, in pixels, of a picture whose smallest crop need not be enlarged."""
         if self.smallest_crop == 1:
             return preprocessing.shorter_side
         longest = math.ceil(preprocessing.size / math.sqrt(self.smallest_crop * 3 / 4))  # of 3:4
@@ -115,7 +115,7 @@ def mix(
 
 
 def _interval(length: int, share: float, draw: random.Random) -> tuple[int, int]:
-    """An interval of that share of the length around a random middle, cut off at the ends."""
+    """An interval around a random middle, of this share of the length, clipped at the ends."""
     middle, half = draw.randrange(length), int(length * share / 2)
     return max(middle - half, 0), min(middle + half, length)
 
@@ -141,7 +141,7 @@ def _erase(side: int, channels: int, draw: random.Random) -> Change:
 
 
 Operation = Callable[[Size, float, random.Random], Change]
-"""Size of a picture, strength from 0 to 1 and source of chance to a change of such a picture."""
+"""Draws a change for pictures of this size, at a strength from 0 to 1."""
 
 
 def _enhance(what: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:

@@ -68,7 +68,7 @@ class PictureList(ABC):
 
 
 class EvenSample:
-    """Chooses some of many pictures that come by in order, evenly, whether each of them can be read or not.
+    """An evenly spaced sample of pictures that arrive in order, some of which cannot be read.
 
     Args:
         total: how many there are.

@@ -34,7 +34,7 @@ class Measure:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Of several sources together: all pictures, the most of everything else, and the side that the largest has."""
+        """Several sources as one: the sum of pictures, the side of the largest source, the maximum of the rest."""
         most = {field.name: max(getattr(part, field.name) for part in parts) for field in fields(cls)}
         largest = max(parts, key=lambda part: part.pictures)
         return cls(**{**most, "pictures": sum(part.pictures for part in parts), "side": largest.side})
@@ -79,5 +79,5 @@ def measure_pictures(pictures: Pictures, where: Path) -> Measure:
 
 
 def some_of(total: int, count: int) -> list[int]:
-    """So many of the numbers 0 to `total` - 1, or all if there are fewer, evenly."""
+    """`count` numbers of 0 to `total` - 1, evenly spaced; all if there are fewer."""
     return np.unique(np.linspace(0, total - 1, count).astype(int)).tolist()

@@ -61,7 +61,7 @@ class PictureSet(PictureList):
         return self.sources[source].name(number)
 
     def select(self, chosen: NDArray[np.bool_] | Indices) -> "PictureSet":
-        """Some of the pictures: those that are marked, in the same order, or those with these numbers."""
+        """A part of the pictures, by a mask or by their numbers."""
         return PictureSet(self.sources, self.places[chosen], self.labels[chosen])
 
 

@@ -26,7 +26,7 @@ Matrix = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Geometric:
-    """A change of where things are; straight lines stay so.
+    """A change of where things are, by an affine map.
 
     Attributes:
         size: of the picture afterwards.
@@ -43,7 +43,7 @@ class Geometric:
         return self.pixels(image)
 
     def boxes(self, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
-        """Boxes, x0 y0 x1 y1 in pixels, around what they were around before; cut off at the edges of the picture."""
+        """Boxes, x0 y0 x1 y1 in pixels, around the same things as before; clipped to the picture."""
         a, b, c, d, e, f = self.matrix
         x, y = boxes[:, [0, 2, 0, 2]], boxes[:, [1, 1, 3, 3]]  # [N, 4]: of each corner
         x, y = (a * x + b * y + c).clamp(0, self.size[0]), (d * x + e * y + f).clamp(0, self.size[1])
