@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 STAGES = ("import", "read", "tokenizer", "prepare", "epoch")
-PACKAGES = ("qkv", "datasets", "pyarrow", "sentencepiece", "numpy", "torch")
+PACKAGES = ("qkv", "pyarrow", "sentencepiece", "numpy", "torch")
 
 
 def main() -> None:
