@@ -42,7 +42,7 @@ def random_pictures(n: int, seed: int) -> list[Image.Image]:
 
 
 def listed(images: Sequence[Image.Image]) -> Pictures:
-    return Pictures(images.__getitem__, str, (), Labels.none(len(images)))
+    return Pictures(Path(), images.__getitem__, str, (), Labels.none(len(images)))
 
 
 def arrays(images: Sequence[Image.Image]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The captioned pictures of all sources: found, checked, each once, some of them held out for validation."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
-from qkv.data.pictures.sources import keep_apart
-from qkv.data.pictures.split import PictureSet
+from qkv.data.pictures.sources import Indices, PictureSet, keep_apart
+from qkv.data.pictures.split import Usable
 from qkv.data.randomness import derive_seed, hash_text, mix
-from qkv.data.repeats import each_once, hash_names
-from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -52,64 +48,42 @@ class CaptionCorpus:
     ) -> "CaptionCorpus":
         """Find all pictures and check that each can be read, unless `cache` says so from an earlier time.
 
-        Args:
-            train: sources to train on.
-            validation: sources to validate on; if there are none, pictures are held out of training.
-            holdout: which share of them. Each is chosen by a hash of its name, so that it stays where it is when
-                others come and go.
-            cache: a folder for what is found out about them.
-            seed: of the choice.
-            reporter: is told of the work.
+        If there are no sources to validate on, a share of the others is held out: each picture by a hash of its name,
+        so that it stays where it is when others come and go.
 
         Raises:
             QkvError: a source cannot be used, or there are too few pictures.
         """
         keep_apart((source.folder for source in (*train, *validation)), cache)
         sources = [open_source(source, cache, reporter) for source in (*train, *validation)]
-        left_out: list[str] = []
-        used = [_usable(source, cache, reporter, left_out) for source in sources]
-        hashes = [hash_names(_names(source, rows), source.source.path) for source, rows in zip(sources, used)]
-        fresh = each_once(hashes, len(train), within=False)
-        for number in (*range(len(train), len(sources)), *range(len(train))):
-            if count := int((~fresh[number]).sum()):
-                path = sources[number].source.path
-                left_out.append(f"{path}: {count:,} pictures of it are in another source, or in validation, already")
-        firsts = np.cumsum([0, *map(len, sources)])
-        rows = [own[new] for own, new in zip(used, fresh)]
-        numbers = [first + own for first, own in zip(firsts, rows)]
+        checked = [(source.pictures, source.check, source.state) for source in sources]
+        found = Usable.find(checked, len(train), cache, reporter, within=False)
+        left_out = found.unreadable + [
+            f"{path}: {count:,} pictures of it are in another source, or in validation, already"
+            for path, count in found.repeated
+        ]
+        numbers = [first + rows for first, rows in zip(np.cumsum([0, *map(len, sources)]), found.fresh)]
         for_train, for_validation = (
             np.concatenate([np.empty(0, np.int64), *part]) for part in (numbers[: len(train)], numbers[len(train) :])
         )
         if not validation:
-            held_out = _held_out(sources, rows, holdout, seed)
+            held_out = _held_out(sources, found.fresh, holdout, seed)
             for_train, for_validation = for_train[~held_out], for_train[held_out]
         if not len(for_train) or not len(for_validation):
             why = f"; {left_out[0]}" if left_out else ""
             raise QkvError(f"{train[0].path}: too few pictures to train on and to validate on{why}")
-        return cls(sources, used, for_train, for_validation, left_out)
+        return cls(sources, found.readable, for_train, for_validation, left_out)
 
     @cached_property
     def pictures(self) -> PictureSet:
         """All of them, by number."""
-        places = [np.stack([np.full(len(own), n), np.arange(len(own))], 1) for n, own in enumerate(self.sources)]
         pictures = [source.pictures for source in self.sources]
-        return PictureSet(pictures, np.concatenate(places), np.concatenate([own.labels for own in pictures]))
+        return PictureSet.joined(pictures, [np.arange(len(own)) for own in pictures])
 
     def repeats(self, pictures: Indices) -> Indices:
         """How often an epoch shows each of these pictures."""
         of_source = np.array([source.source.repeat for source in self.sources], np.int64)
         return of_source[self.pictures.places[pictures, 0]]
-
-
-def _usable(source: CaptionedPictures, cache: Path, reporter: Reporter, left_out: list[str]) -> Indices:
-    what = f"checking {source.source.path.name}"
-    faults = find_faults(source.check, len(source), source.state, what, cache, reporter)
-    left_out += faults.values()
-    return np.setdiff1d(np.arange(len(source)), np.array(sorted(faults), np.int64))
-
-
-def _names(source: CaptionedPictures, rows: Indices) -> Iterator[str]:
-    return map(source.pictures.name, rows.tolist())
 
 
 def _held_out(
@@ -118,9 +92,9 @@ def _held_out(
     """Which pictures are chosen, by a hash of each one's path from the folder of its source on; one at least."""
     keys: list[int] = []
     for source, own in zip(sources, rows):
-        path = source.source.path
+        path, name = source.source.path, source.pictures.name
         folder = path if path.is_dir() else path.parent
-        keys += (hash_text(os.path.relpath(name, folder)) for name in _names(source, own))
+        keys += (hash_text(os.path.relpath(name(row), folder)) for row in own.tolist())
     scrambled = mix(np.array(keys, np.uint64) ^ np.uint64(derive_seed(seed, "holdout")))
     chosen = scrambled < np.uint64(int(share * 2**64))
     if len(keys) > 1 and not chosen.any():

@@ -1,4 +1,7 @@
-"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on."""
+"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on.
+
+`cache` is a folder for what is found out about the pictures: tables and indexes that are quick to read, and faults.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,12 +53,7 @@ class EvaluationData:
 
 
 def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
-    """All pictures of a folder, a table, an IDX file or a shard.
-
-    Args:
-        path: where they are.
-        cache: where the index of shards and large tables are kept.
-        reporter: is told of the work.
+    """All pictures that a path means to `PictureSource.of` or `CaptionSource.of`.
 
     Raises:
         QkvError: there are none, or the file is damaged.
@@ -68,12 +66,7 @@ def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData
 
 
 def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
-    """All pictures of a folder, a table or a shard, with their captions.
-
-    Args:
-        path: where they are, as `CaptionSource.of` takes it.
-        cache: where the index of shards and large tables are kept.
-        reporter: is told of the work.
+    """All pictures that a path means to `CaptionSource.of`, with their captions.
 
     Raises:
         QkvError: there are none, none has a caption, or the file is damaged.
@@ -88,12 +81,6 @@ def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> Eval
 def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures.
 
-    Args:
-        config: where they are, and which are held out.
-        cache: a folder for what is found out about them.
-        seed: of the choice.
-        reporter: is told of the work.
-
     Raises:
         QkvError: a source cannot be used, or there are too few pictures.
     """
@@ -104,12 +91,6 @@ def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Re
 
 def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data` with their captions, and its training pictures.
-
-    Args:
-        config: where they are, and which are held out.
-        cache: a folder for what is found out about them.
-        seed: of the choice.
-        reporter: is told of the work.
 
     Raises:
         QkvError: a source cannot be used, or there are too few pictures.

@@ -27,17 +27,13 @@ class CaptionMeasure(Measure):
 def measure_captions(source: CaptionSource, reporter: Reporter) -> CaptionMeasure:
     """Look at a few hundred pictures of a source, and at as many captions.
 
-    Args:
-        source: where they are.
-        reporter: is told of the work.
-
     Raises:
         QkvError: the source cannot be used, or none of these captions or pictures can be read.
     """
     with tempfile.TemporaryDirectory() as cache:
         found = open_source(source, Path(cache), reporter)
         longest = _longest_caption(found)
-        return CaptionMeasure(**asdict(measure_pictures(found.pictures, source.path)), longest=longest)
+        return CaptionMeasure(**asdict(measure_pictures(found.pictures)), longest=longest)
 
 
 def _longest_caption(pictures: CaptionedPictures) -> int:

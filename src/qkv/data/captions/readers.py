@@ -99,7 +99,7 @@ def _of_shards(source: CaptionSource, cache: Path, reporter: Reporter) -> Captio
         cells = [(language, key) for language, keys in source.columns.items() for key in keys if key in sample]
         return [(language, text) for language, key in cells for text in _texts(sample[key], name)]
 
-    return CaptionedPictures(source, of_shards(shards), captions)
+    return CaptionedPictures(source, of_shards(source.path, shards), captions)
 
 
 def _decoded(content: bytes, name: str) -> str:

@@ -100,16 +100,7 @@ def report(
     left_out: Sequence[str],
     notes: Sequence[str],
 ) -> CaptionReport:
-    """Count the captions and their tokens.
-
-    Args:
-        tokenized: the captions of all pictures.
-        parts: the pictures of training and validation.
-        text_length: tokens of a caption that are read.
-        name: of a picture, by its number.
-        left_out: one line for each picture that is left out.
-        notes: what is odd about a source.
-    """
+    """Count the captions and their tokens."""
     captions, lengths = tokenized.captions, tokenized.lengths
     shown = np.flatnonzero(np.isin(captions.pictures, np.concatenate(list(parts.values()))))
     longest = int(shown[lengths[shown].argmax()])

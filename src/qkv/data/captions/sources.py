@@ -160,7 +160,7 @@ class CaptionedPictures:
         Raises:
             QkvError: the picture or a caption cannot be read, or there is no caption.
         """
-        self.pictures.picture(index, 3, enough=1)  # a small copy of a JPEG is made of all its data
+        self.pictures.check(index)
         if not any(text for _, text in self.texts(index)):
             raise QkvError(f"{self.pictures.name(index)} has no caption: give it one, or take it out")
 

@@ -93,15 +93,7 @@ class ImageData:
         reporter: Reporter,
         labelled: bool = True,
     ) -> "ImageData":
-        """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
-
-        Args:
-            config: where the pictures are.
-            preprocessing: size and scale.
-            cache: a folder for what is found out about them, and for what the run began with.
-            seed: of held-out pictures, order and augmentation.
-            reporter: is told of the work.
-            labelled: whether their classes matter; if not, a folder may hold pictures as it likes.
+        """Find the pictures and check that each can be read; the arguments are those of `PictureSplit.open`.
 
         Raises:
             QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -41,25 +40,16 @@ class Measure:
 
 
 def measure(source: PictureSource, labelled: bool = True, reporter: Reporter | None = None) -> Measure:
-    """Look at a few hundred pictures of a source.
-
-    Args:
-        source: where they are.
-        labelled: whether their classes matter; if not, none need be there.
-        reporter: is told of the work, if there is one.
+    """Look at a few hundred pictures of a source, which need no classes unless `labelled`.
 
     Raises:
         QkvError: the source cannot be used, or none of these pictures can be read.
     """
-    return measure_pictures(open_pictures(source, labelled=labelled, reporter=reporter), source.path)
+    return measure_pictures(open_pictures(source, labelled=labelled, reporter=reporter))
 
 
-def measure_pictures(pictures: Pictures, where: Path) -> Measure:
+def measure_pictures(pictures: Pictures) -> Measure:
     """Look at a few hundred pictures.
-
-    Args:
-        pictures: the pictures.
-        where: they come from, for messages.
 
     Raises:
         QkvError: none of these can be read.
@@ -74,7 +64,7 @@ def measure_pictures(pictures: Pictures, where: Path) -> Measure:
             red, green, blue = picture.split()
             grey = grey and red == green == blue
     if not sides:
-        raise QkvError(f"{where}: no picture can be read; the last tried: {fault}")
+        raise QkvError(f"{pictures.path}: no picture can be read; the last tried: {fault}")
     return Measure(len(pictures), int(np.median(sides)), 1 if grey else 3)
 
 

@@ -38,7 +38,7 @@ def open_pictures(
         QkvError: the source is missing, empty, damaged or contradicts itself.
     """
     if source.folder is not None:
-        return _of_class_folders(Path(source.folder)) if labelled else _of_folder(Path(source.folder))
+        return (_of_class_folders if labelled else _of_folder)(Path(source.folder))
     if source.table is not None:
         return _of_table(source, Path(source.table), cache, labelled)
     if source.images is not None:
@@ -46,12 +46,12 @@ def open_pictures(
     if labelled:
         raise QkvError(f"{source.path}: shards tell no classes here: give a folder of class folders or a table")
     with tempfile.TemporaryDirectory() as folder:  # a deleted index goes on for as long as it is mapped
-        return of_shards(Shards.open(source.shards or [], cache or Path(folder), reporter or Reporter()))
+        return of_shards(source.path, Shards.open(source.shards or [], cache or Path(folder), reporter or Reporter()))
 
 
-def of_shards(shards: Shards) -> Pictures:
+def of_shards(path: Path, shards: Shards) -> Pictures:
     """The pictures of shards; a sample that has none is one that cannot be read."""
-    return Pictures(shards.picture, shards.name, [*map(str, shards.files)], Labels.none(len(shards)))
+    return Pictures(path, shards.picture, shards.name, [*map(str, shards.files)], Labels.none(len(shards)))
 
 
 def of_rows(table: Table, rows: Sequence[int], labels: Labels) -> Pictures:
@@ -67,7 +67,8 @@ def of_rows(table: Table, rows: Sequence[int], labels: Labels) -> Pictures:
     def name(index: int) -> str:
         return files.get(rows[index]) or table.name(rows[index])
 
-    return Pictures(lambda index: table.picture(rows[index]), name, [str(table.path), *files.values()], labels)
+    read_from = [str(table.path), *files.values()]
+    return Pictures(table.path, lambda index: table.picture(rows[index]), name, read_from, labels)
 
 
 def _of_class_folders(folder: Path) -> Pictures:
@@ -93,7 +94,7 @@ def _of_class_folders(folder: Path) -> Pictures:
         passed_over += [file for file in there if not is_picture(file)]
     notes = [_passed_over(folder, passed_over)] if passed_over else []
     told = Labels(np.array(labels), tuple(class_.name for class_ in classes))
-    return Pictures(files.__getitem__, files.__getitem__, files, told, notes)
+    return Pictures(folder, files.__getitem__, files.__getitem__, files, told, notes)
 
 
 def _passed_over(folder: Path, files: Sequence[Path]) -> str:
@@ -105,7 +106,7 @@ def _of_folder(folder: Path) -> Pictures:
     if not folder.is_dir():
         raise QkvError(f"{folder} is no folder: check the path")
     files = [str(file) for file in pictures_inside(folder)]
-    return Pictures(files.__getitem__, files.__getitem__, files, Labels.none(len(files)))
+    return Pictures(folder, files.__getitem__, files.__getitem__, files, Labels.none(len(files)))
 
 
 def _of_table(source: PictureSource, path: Path, cache: Path | None, labelled: bool) -> Pictures:
@@ -131,7 +132,7 @@ def _of_idx(source: PictureSource, path: Path, labelled: bool) -> Pictures:
         labels = Labels.read(numbers.tolist(), range(len(numbers)), class_names(source.classes, path), path)
     else:
         labels = Labels.none(len(pixels))
-    return Pictures(pixels.__getitem__, lambda i: f"{path}, picture {i + 1}", [*map(str, files)], labels)
+    return Pictures(path, pixels.__getitem__, lambda i: f"{path}, picture {i + 1}", [*map(str, files)], labels)
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:

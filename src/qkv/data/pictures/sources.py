@@ -19,6 +19,8 @@ from qkv.errors import QkvError
 
 _TABLES = (".csv", ".parquet")
 
+Indices = NDArray[np.int64]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSource:
@@ -92,6 +94,7 @@ class Pictures(PictureList):
     """The pictures of one source, as they are stored.
 
     Attributes:
+        path: of the source, for messages.
         read: a picture by its number, not decoded; safe in threads and in forked processes.
         name: a picture's file, or its place in one.
         files: all files that are read.
@@ -99,6 +102,7 @@ class Pictures(PictureList):
         notes: what is odd about the source as a whole, a line each.
     """
 
+    path: Path
     read: Callable[[int], Picture]
     name: Callable[[int], str]
     files: Sequence[str]
@@ -132,10 +136,66 @@ class Pictures(PictureList):
                 raise
             raise QkvError(str(error).replace("the picture", self.name(index), 1)) from error
 
+    def check(self, index: int) -> None:
+        """Read a picture.
+
+        Raises:
+            QkvError: it cannot be read.
+        """
+        if not isinstance(self.read(index), np.ndarray):  # which cannot be wrong
+            self.picture(index, 3, enough=1)  # a small copy of a JPEG is made of all its data
+
     @cached_property
     def state(self) -> str:
         """A digest of the state of its files, taken when first asked for."""
         return digest(*([file, file_state(Path(file))] for file in self.files))
+
+
+@dataclass(frozen=True)
+class PictureSet(PictureList):
+    """Pictures of several sources, in an order of their own.
+
+    Attributes:
+        sources: where they are.
+        places: source, and number in it, of each picture.
+        labels: class of each picture; -1 if it has none.
+    """
+
+    sources: Sequence[Pictures]
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, sources: Sequence[Pictures], rows: Sequence[Indices], classes: Sequence[str] = ()) -> "PictureSet":
+        """These pictures of each source, one source after the other, with classes by their names."""
+        places, labels = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
+        known = {name: number for number, name in enumerate(classes)}
+        for number, (own, chosen) in enumerate(zip(sources, rows)):
+            places.append(np.stack([np.full(len(chosen), number), chosen], axis=1))
+            # A class that is named in validation but has no picture there need not be trained on.
+            labels.append(np.array([known.get(name, -1) for name in own.classes])[own.labels[chosen]])
+        return cls(sources, np.concatenate(places), np.concatenate(labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def picture(self, index: int, channels: int, enough: int) -> Image.Image:
+        """A picture; `enough` as `open_picture` takes it.
+
+        Raises:
+            QkvError: it cannot be read any more.
+        """
+        source, number = self.places[index].tolist()
+        return self.sources[source].picture(number, channels, enough)
+
+    def name(self, index: int) -> str:
+        """A picture's file, or its place in one."""
+        source, number = self.places[index].tolist()
+        return self.sources[source].name(number)
+
+    def select(self, chosen: NDArray[np.bool_] | Indices) -> "PictureSet":
+        """A part of the pictures, by a mask or by their numbers."""
+        return PictureSet(self.sources, self.places[chosen], self.labels[chosen])
 
 
 def keep_apart(folders: Iterable[str | None], cache: Path) -> None:

@@ -1,21 +1,19 @@
 """Pictures of several sources: classes joined by name, each picture once, some held out for validation."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from qkv.config import nearest
 from qkv.data.cache import digest
 from qkv.data.pictures.labels import spell_numbers
-from qkv.data.pictures.listing import PictureList
 from qkv.data.pictures.readers import open_pictures
-from qkv.data.pictures.sources import Pictures, PictureSource, keep_apart
+from qkv.data.pictures.sources import Indices, Pictures, PictureSet, PictureSource, keep_apart
 from qkv.data.randomness import derive_seed
 from qkv.data.repeats import each_once, hash_names
 from qkv.data.unreadable import find_faults
@@ -26,43 +24,48 @@ from qkv.reporter import Reporter
 _MOST_HELD_OUT = 5000
 _NAMED = 3
 
-Indices = NDArray[np.int64]
+Checked = tuple[Pictures, Callable[[int], object], str]
+"""The pictures of a source, what raises QkvError if one cannot be used, and a digest of all that this depends on."""
 
 
 @dataclass(frozen=True)
-class PictureSet(PictureList):
-    """Pictures of several sources, in an order of their own.
+class Usable:
+    """What can be used of several sources.
 
     Attributes:
-        sources: where they are.
-        places: source, and number in it, of each picture.
-        labels: class of each picture.
+        readable: of each source, the numbers of its pictures that can be read.
+        fresh: of these, those that have not come up before.
+        unreadable: one line for each picture that cannot be read.
+        repeated: each source with pictures that come up before, and how many; validation first.
     """
 
-    sources: Sequence[Pictures]
-    places: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    readable: list[Indices]
+    fresh: list[Indices]
+    unreadable: list[str]
+    repeated: list[tuple[Path, int]]
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @classmethod
+    def find(cls, sources: Sequence[Checked], n_train: int, cache: Path, reporter: Reporter, *, within: bool) -> Self:
+        """Read every picture once for each state of its files; which of them come up before, names tell.
 
-    def picture(self, index: int, channels: int, enough: int) -> Image.Image:
-        """A picture; `enough` as `open_picture` takes it.
-
-        Raises:
-            QkvError: it cannot be read any more.
+        Args:
+            sources: those of training before those of validation.
+            n_train: how many are for training.
+            cache: a folder for what is found.
+            reporter: is told of the work.
+            within: whether a picture that comes up twice in one source counts there once.
         """
-        source, number = self.places[index].tolist()
-        return self.sources[source].picture(number, channels, enough)
-
-    def name(self, index: int) -> str:
-        """A picture's file, or its place in one."""
-        source, number = self.places[index].tolist()
-        return self.sources[source].name(number)
-
-    def select(self, chosen: NDArray[np.bool_] | Indices) -> "PictureSet":
-        """A part of the pictures, by a mask or by their numbers."""
-        return PictureSet(self.sources, self.places[chosen], self.labels[chosen])
+        readable, unreadable = [], []
+        for pictures, check, state in sources:
+            faults = find_faults(check, len(pictures), state, f"checking {pictures.path.name}", cache, reporter)
+            readable.append(np.setdiff1d(np.arange(len(pictures)), np.array([*faults], np.int64)))
+            unreadable += faults.values()
+        opened = [pictures for pictures, _, _ in sources]
+        hashes = [hash_names(map(own.name, rows.tolist()), own.path) for own, rows in zip(opened, readable)]
+        new = each_once(hashes, n_train, within=within)
+        order = (*range(n_train, len(sources)), *range(n_train))
+        repeated = [(opened[number].path, int((~new[number]).sum())) for number in order if not new[number].all()]
+        return cls(readable, [rows[own] for rows, own in zip(readable, new)], unreadable, repeated)
 
 
 @dataclass(frozen=True)
@@ -115,14 +118,17 @@ class PictureSplit:
         sources = [*train, *validation]
         keep_apart((source.folder for source in sources), cache)
         opened = [open_pictures(source, cache, labelled, reporter) for source in sources]
-        classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
+        classes = _common_classes(opened, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
         record = _record(file, classes, train[0].path)
-        faults = [_faults(pictures, source, cache, reporter) for pictures, source in zip(opened, sources)]
-        rows, notes = _each_once(opened, sources, faults, len(train))
+        checked = [(own, own.check, digest(repr(source), own.state)) for own, source in zip(opened, sources)]
+        found = Usable.find(checked, len(train), cache, reporter, within=True)
+        rows = found.fresh
+        notes = [f"{path}: left out, {repeated:,} in all, that come up before or are in validation too"
+                 for path, repeated in found.repeated]  # fmt: skip
         notes += [note for pictures in opened for note in pictures.notes]
-        for_training = _joined(opened[: len(train)], rows, classes)
-        for_validation = _joined(opened[len(train) :], rows[len(train) :], classes)
+        for_training = PictureSet.joined(opened[: len(train)], rows, classes)
+        for_validation = PictureSet.joined(opened[len(train) :], rows[len(train) :], classes)
         choice: dict[str, Any] = {"classes": list(classes), "seed": seed, "holdout": None if validation else holdout}
         if not validation:
             names = _names(for_training, train)
@@ -143,27 +149,26 @@ class PictureSplit:
         if choice != record:
             with atomic_file(file) as temporary:
                 temporary.write_text(json.dumps(choice), encoding="utf-8")
-        unreadable = [line for found in faults for line in found.values()]
-        return cls(classes, for_training, for_validation, unreadable, notes)
+        return cls(classes, for_training, for_validation, found.unreadable, notes)
 
 
-def _common_classes(opened: Sequence[Pictures], sources: Sequence[PictureSource], n_train: int) -> tuple[str, ...]:
+def _common_classes(opened: Sequence[Pictures], n_train: int) -> tuple[str, ...]:
     """The classes of all training sources, in the order in which they come up."""
-    numbering = [source.path for pictures, source in zip(opened, sources) if pictures.told.numbered]
-    naming = [source.path for pictures, source in zip(opened, sources) if not spell_numbers(pictures.classes)]
+    numbering = [pictures.path for pictures in opened if pictures.told.numbered]
+    naming = [pictures.path for pictures in opened if not spell_numbers(pictures.classes)]
     if numbering and naming:
         raise QkvError(
             f"{naming[0]} names its classes, but {numbering[0]} numbers them: give {numbering[0]} the names as classes"
         )
     classes = tuple(dict.fromkeys(name for pictures in opened[:n_train] for name in pictures.classes))
-    for pictures, source in zip(opened[n_train:], sources[n_train:]):
+    for pictures in opened[n_train:]:
         for name in (pictures.classes[label] for label in np.unique(pictures.labels)):
             if name not in classes:
                 raise QkvError(
-                    f"{source.path} has a class {name!r}, which {sources[0].path} lacks; {nearest(name, classes)}"
+                    f"{pictures.path} has a class {name!r}, which {opened[0].path} lacks; {nearest(name, classes)}"
                 )
     if classes == classes[:1]:
-        raise QkvError(f"{sources[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
+        raise QkvError(f"{opened[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
     return classes
 
 
@@ -189,45 +194,6 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
             f"if this one has not trained yet, remove {file}"
         )
     return record
-
-
-def _faults(pictures: Pictures, source: PictureSource, cache: Path, reporter: Reporter) -> dict[int, str]:
-    """What is wrong with which pictures. All are decoded, once for each state of the files."""
-    if source.images is not None:  # these are in memory already
-        return {}
-    return find_faults(
-        lambda index: pictures.picture(index, 3, enough=1),  # a small copy of a JPEG is made of all its data
-        len(pictures),
-        digest(repr(source), pictures.state),
-        f"checking {source.path.name}",
-        cache,
-        reporter,
-    )
-
-
-def _each_once(
-    opened: Sequence[Pictures], sources: Sequence[PictureSource], faults: Sequence[dict[int, str]], n_train: int
-) -> tuple[list[Indices], list[str]]:
-    """Of each source the readable pictures that have not come up before, and a note if there are others."""
-    rows = [np.setdiff1d(np.arange(len(own)), np.array([*wrong], np.int64)) for own, wrong in zip(opened, faults)]
-    hashes = [hash_names(map(own.name, good.tolist()), source.path) for own, good, source in zip(opened, rows, sources)]
-    fresh = each_once(hashes, n_train, within=True)
-    notes = [
-        f"{sources[number].path}: left out, {repeated:,} in all, that come up before or are in validation too"
-        for number in (*range(n_train, len(opened)), *range(n_train))
-        if (repeated := int((~fresh[number]).sum()))
-    ]
-    return [good[new] for good, new in zip(rows, fresh)], notes
-
-
-def _joined(opened: Sequence[Pictures], rows: Sequence[Indices], classes: Sequence[str]) -> PictureSet:
-    places, labels = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
-    known = {name: number for number, name in enumerate(classes)}
-    for number, (own, good) in enumerate(zip(opened, rows)):
-        places.append(np.stack([np.full(len(good), number), good], axis=1))
-        # A class that is named in validation but has no picture there need not be trained on.
-        labels.append(np.array([known.get(name, -1) for name in own.classes])[own.labels[good]])
-    return PictureSet(opened, np.concatenate(places), np.concatenate(labels))
 
 
 def _lost_classes(opened: Sequence[Pictures], training: PictureSet, classes: Sequence[str]) -> list[str]:
