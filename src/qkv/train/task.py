@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -21,6 +21,10 @@ class Data(Protocol):
     def batch(self, epoch: int, index: int) -> Any:
         """One batch, a frozen dataclass of tensors on the CPU; a pure function of seed, epoch and index."""
         ...
+
+
+Model = TypeVar("Model", bound=nn.Module)
+Source = TypeVar("Source", bound=Data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Setting:
     initial: Path | None = None
 
 
-class Task(ABC):
+class Task(ABC, Generic[Model, Source]):
     """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden.
 
     Attributes:
@@ -54,8 +58,8 @@ class Task(ABC):
     Config: ClassVar[type[Any]]
     unit: ClassVar[str]
     score: ClassVar[str]
-    model: nn.Module
-    data: Data
+    model: Model
+    data: Source
 
     @classmethod
     @abstractmethod
