@@ -67,13 +67,19 @@ def test_a_picture_is_completed(tiny: Path, tmp_path: Path, qkv_command) -> None
         (("draw", "multi30k", "bird"), "multi30k is a translator, which cannot draw: use `qkv translate`"),
         (("draw", "multi30", "bird"), "there is no model 'multi30'; did you mean multi30k?"),
         (("draw", "TINY"), "is a model; say what it is to draw, as in: qkv draw"),
-        (("draw", "TINY", "bird", "--scorer", "multi30k"), "is a translator, which cannot judge pictures: give a"),
+        (
+            ("draw", "TINY", "bird", "--scorer", "multi30k"),
+            "is a translator, which cannot judge pictures: give a classifier or a scorer",
+        ),
         (("draw", "TINY", "bird", "--scorer", "VIT"), "the caption 'bird' must name exactly one label"),
         (("draw", "TINY", "a bee", "--scorer", "VIT", "--rerank"), "drop one of the two"),
         (("translate", "TINY", "--to", "de", "text"), "is a painter, which cannot translate: use `qkv draw`"),
         (("classify", "TINY", "x.png"), "is a painter, which cannot classify: use `qkv draw`"),
         (("explain", "TINY", "bird", "--out", "y.png"), "is a painter, which cannot be explained: use `qkv draw`"),
-        (("export", "TINY", "--format", "onnx", "--out", "y"), "is a painter, which cannot be exported: only cl"),
+        (
+            ("export", "TINY", "--format", "onnx", "--out", "y"),
+            "is a painter, which cannot be exported: use `qkv draw`",
+        ),
     ],
 )
 def test_errors_are_one_line(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from qkv.cli.explain import explain
 from typer.testing import CliRunner
 
-from qkv.cli.explain import explain
 from qkv.data.parallel.vocabulary import Codec
 from qkv.errors import QkvError
 from qkv.model_directory import save_model
