@@ -21,9 +21,11 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python scripts/code_links.py
+	$(BIN)/python scripts/reference.py
 
 docs: .venv/.docs
 	$(BIN)/python scripts/code_links.py --check
+	$(BIN)/python scripts/reference.py --check
 	$(BIN)/zensical build --clean --strict
 
 clean:

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 STAGES = ("import", "read", "tokenizer", "prepare", "epoch")
-PACKAGES = ("qkv", "datasets", "pyarrow", "sentencepiece", "numpy", "torch")
+PACKAGES = ("qkv", "pyarrow", "sentencepiece", "numpy", "torch")
 
 
 def main() -> None:
@@ -106,20 +106,19 @@ def status(field: str) -> float:
 
 def work(stage: str, folder: Path) -> int:
     """One stage; the number of batches it made."""
-    import datasets  # noqa: F401  (every stage has it loaded)
-
     from qkv.data.parallel.config import CorpusConfig, DataConfig
     from qkv.data.parallel.data import ParallelData
     from qkv.data.parallel.text import ParallelText
     from qkv.data.parallel.vocabulary import Codec
     from qkv.data.text.tokenizer import TokenizerConfig
+    from qkv.reporter import Reporter
 
     if stage == "import":
         return 0
     files = {language: str(folder / f"text.{language}") for language in ("aa", "bb")}
     config = DataConfig(train=[CorpusConfig(files=files, directions=["aa-bb"])])
     tokenizer = TokenizerConfig(vocabulary=8000)
-    text = ParallelText.open(config, folder)
+    text = ParallelText.open(config, folder, Reporter())
     if stage == "read":
         return 0
     if stage == "tokenizer":
@@ -129,7 +128,7 @@ def work(stage: str, folder: Path) -> int:
         (folder / "config.json").write_text(json.dumps(codec.config()))
         return 0
     codec = Codec.load(folder, json.loads((folder / "config.json").read_text()))
-    data = ParallelData(text, codec, tokenizer, folder, seed=1)
+    data = ParallelData(text, codec, tokenizer, folder, seed=1, reporter=Reporter())
     if stage == "prepare":
         assert data.report.train[0].pairs
         return 0

@@ -29,7 +29,7 @@ class Program:
 
     def __call__(self, *arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
         """Runs it to its end."""
-        return subprocess.run(**self._call(arguments, folder), capture_output=True, text=True, timeout=300)
+        return subprocess.run(**self._call(arguments, folder), capture_output=True, text=True)
 
     def start(self, *arguments: object, folder: Path) -> subprocess.Popen[bytes]:
         """Leaves it running; what it says is lost."""

@@ -63,7 +63,6 @@ def run(arguments: list[str]) -> int:
 
 def serve(path: str) -> None:
     """Answer each connection in a fork, until killed."""
-    import datasets  # noqa: F401
     import torch._dynamo  # noqa: F401 (PyTorch's optimizers do)
 
     import qkv.cli.main

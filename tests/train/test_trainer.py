@@ -144,7 +144,7 @@ def test_two_processes_equal_one(tmp_path: Path, environment: dict[str, str]) ->
     two = start(tmp_path / "two", environment, processes=2, dropout=0.0, max_steps=6, validate_every=3, accumulate=2)
     one = trainer(tmp_path / "one", max_steps=6, validate_every=3, accumulate=2)
     one.train()
-    assert two.wait(timeout=120) == 0
+    assert two.wait() == 0
     resumed = trainer(tmp_path / "two", max_steps=6, validate_every=3, accumulate=2)
     assert resumed.progress.scores == one.progress.scores
     assert (resumed.progress.epoch, resumed.progress.index) == (one.progress.epoch, one.progress.index)
@@ -159,7 +159,7 @@ def test_a_polite_signal_saves_and_exits(tmp_path: Path, environment: dict[str, 
     process = start(tmp_path / "run", environment, max_steps=10**6, validate_every=10**5, log_every=1)
     wait_for(tmp_path / "run", 5, process)
     process.send_signal(number)
-    assert process.wait(timeout=30) == 0
+    assert process.wait() == 0
     continued = trainer(tmp_path / "run", max_steps=10**6)
     assert continued.progress.step >= 5
 

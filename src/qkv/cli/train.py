@@ -15,7 +15,7 @@ from qkv.errors import QkvError
 from qkv.model_directory import read_saved
 from qkv.runs.run import find_initial, open_run
 from qkv.systems.recipe import RECIPE, Recipe
-from qkv.systems.registry import find_system, systems
+from qkv.systems.registry import find_system, recognised, systems
 from qkv.systems.system import Asked, System
 from qkv.terminal.reporter import TerminalReporter
 from qkv.train.distributed import World, join, launch
@@ -156,11 +156,10 @@ def _look(request: _Request, reporter: TerminalReporter) -> System:
     for path in request.sources:
         if not path.exists():
             raise QkvError(f"{path} does not exist: check the path")
-    found = {system: system.part("suggest").recognise(request.sources, request.options) for system in systems()}
-    (first, what), *others = [(system, said) for system, said in found.items() if said] or [(None, None)]
-    named = " and ".join(map(str, request.sources))
-    if first is None or what is None:
+    found, named = recognised(request.sources, request.options), " and ".join(map(str, request.sources))
+    if not found:
         raise QkvError(f"{named}: no system knows this data; it may be {_known_data()}; {_SYSTEM} says which is meant")
+    (first, what), *others = found
     could = "".join(f"; {_SYSTEM} {system.name} would train {system.called}" for system, _ in others)
     reporter.say(f"{named}: {what}: training {first.called}{could}")
     return first

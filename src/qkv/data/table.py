@@ -2,7 +2,6 @@
 
 import csv as csv_lines
 import fnmatch
-import hashlib
 import json
 import tempfile
 from collections import deque
@@ -14,9 +13,9 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from qkv.config import nearest
+from qkv.data.cache import digest, file_state, read_arrow, write_arrow
 from qkv.data.lines import read_lines
 from qkv.errors import QkvError
-from qkv.files import atomic_file
 
 _IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
 _BLOCK_ROWS = 256
@@ -143,19 +142,12 @@ def _mapped(path: Path, column: str, cache: Path | None) -> pa.ChunkedArray:
     if cache is None:
         with tempfile.TemporaryDirectory() as folder:  # a deleted file goes on for as long as it is mapped
             return _mapped(path, column, Path(folder))
-    stat = path.stat()
-    key = json.dumps([str(path.resolve()), stat.st_size, stat.st_mtime_ns, column])
-    target = cache / f"column-{hashlib.sha256(key.encode()).hexdigest()[:16]}.arrow"
-    if not target.exists():
-        try:
-            with atomic_file(target) as temporary, parquet.ParquetFile(path) as file:
-                schema = pa.schema([file.schema_arrow.field(column)])
-                with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                    for batch in file.iter_batches(_BLOCK_ROWS, columns=[column]):
-                        writer.write_batch(batch)
-        except OSError as error:
-            raise QkvError(f"cannot copy {path} to {target}: {error}; free some space, or mend the file") from error
-    return pa.ipc.open_file(pa.memory_map(str(target))).read_all()[column]
+    file = cache / f"column-{digest(path.resolve(), file_state(path), column)}.arrow"
+    if (table := read_arrow(file)) is None:
+        with parquet.ParquetFile(path) as source:
+            schema = pa.schema([source.schema_arrow.field(column)])
+            table = write_arrow(file, schema, source.iter_batches(_BLOCK_ROWS, columns=[column]))
+    return table[column]
 
 
 def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], where: Where) -> list[int]:

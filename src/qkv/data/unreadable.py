@@ -1,16 +1,22 @@
-"""Things that cannot be read, found once for each state of their files."""
+"""Things that cannot be read: found once for each state of their files, and replaced if they become so later."""
 
 import json
+import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
+from qkv.data.reading import ahead, or_error
 from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.reporter import Reporter
 
-_READERS = 4  # threads; decoding releases Python's lock
+R = TypeVar("R")
+
 _AT_ONCE = 64
+_SUBSTITUTES = 100
+
+_log = logging.getLogger(__name__)
 
 
 def find_faults(
@@ -29,37 +35,46 @@ def find_faults(
         cache: a folder for what is found.
         reporter: is told of the work.
     """
-    file = cache / f"faults-{state}.json"
+    file, attempt = cache / f"faults-{state}.json", or_error(check)
     if file.exists():
-        return _faults(check, json.loads(file.read_text(encoding="utf-8")))
-    pieces = [range(start, min(start + _AT_ONCE, size)) for start in range(0, size, _AT_ONCE)]
+        known = json.loads(file.read_text(encoding="utf-8"))
+        return {index: str(error) for index in known if isinstance(error := attempt(index), QkvError)}
     faults: dict[int, str] = {}
-    pool = ThreadPoolExecutor(_READERS)
-    try:
-        for piece, found in zip(pieces, pool.map(lambda piece: _faults(check, piece), pieces), strict=True):
-            faults |= found
-            reporter.progress(what, piece.stop, size)
-    finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for a million pictures
+    for batch in ahead(range(size), attempt, _AT_ONCE):
+        faults |= {index: str(error) for index, error in batch if isinstance(error, QkvError)}
+        reporter.progress(what, batch[-1][0] + 1, size)
     with atomic_file(file) as temporary:
         temporary.write_text(json.dumps(list(faults)), encoding="utf-8")
     return faults
 
 
-def file_state(path: Path) -> list[int]:
-    """Size of a file, and when its content and when its permissions last changed; empty if there is none to be seen."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # a name with a NUL in it
-        return []
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+class Substitutes:
+    """Reads pictures by number; the next one stands in for one that could be read once and cannot be any more.
 
+    The first time, a warning tells.
+    """
 
-def _faults(check: Callable[[int], object], indices: "range | list[int]") -> dict[int, str]:
-    found = {}
-    for index in indices:
-        try:
-            check(index)
-        except QkvError as error:
-            found[index] = str(error)
-    return found
+    def __init__(self) -> None:
+        self._warned = False
+
+    def read(self, read: Callable[[int], R], index: int, size: int) -> tuple[int, R]:
+        """The number of the picture that is really read, and what `read` makes of it.
+
+        Args:
+            read: raises QkvError if it cannot.
+            index: of the picture.
+            size: how many pictures there are; the first comes after the last.
+
+        Raises:
+            QkvError: none of a hundred can be read.
+        """
+        fault = ""
+        for substitute in range(index, index + min(_SUBSTITUTES, size)):
+            try:
+                return substitute % size, read(substitute % size)
+            except QkvError as error:
+                fault = str(error)
+                if not self._warned:
+                    _log.warning("a picture has become unreadable; others take its place: %s", error)
+                    self._warned = True
+        raise QkvError(f"pictures that could be read when training began cannot be any more; the last tried: {fault}")

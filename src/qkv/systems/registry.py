@@ -1,5 +1,6 @@
 """Which systems there are. A new one is a folder beside this file and one more name in `SYSTEMS`."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +46,17 @@ def system_of(name_or_folder: str | Path) -> System:
     """
     folder = find_model(name_or_folder)
     return find_system(read_config(folder)["system"], str(folder))
+
+
+def recognised(data: Sequence[Path], options: Mapping[str, str]) -> list[tuple[System, str]]:
+    """The systems that data may be for, the likeliest first, each with what it finds there, in a few words.
+
+    Args:
+        data: files and folders.
+        options: of `qkv train`, as far as they are given, by name.
+    """
+    found = ((system, system.part("suggest").recognise(data, options)) for system in systems())
+    return [(system, what) for system, what in found if what]
 
 
 def load(name_or_folder: str | Path, device: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: a progress bar, metrics.jsonl, TensorBoard on request, a picture at the end."""
+"""What a run reports while it trains: progress, metrics.jsonl, and TensorBoard on request."""
 
 import json
 import os
@@ -80,12 +80,12 @@ class RunLog:
 
     def _drop_lines_after(self, step: int) -> None:
         if self.metrics.exists():
-            kept = [line for line in _lines(self.metrics) if line["step"] <= step]
+            kept = [line for line in read_records(self.metrics) if line["step"] <= step]
             with atomic_file(self.metrics) as temporary:
                 temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of a JSONL file; a last line that a kill cut short is left out."""
     records = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -104,33 +104,3 @@ def _tensorboard_writer(run: Path) -> Any:
     except ImportError as error:
         raise QkvError("training.tensorboard needs TensorBoard: pip install 'qkv[tensorboard]'") from error
     return SummaryWriter(str(run / "tensorboard"))
-
-
-def draw_learning_curve(run: Path, score: str) -> Path:
-    """Draw metrics.jsonl as RUN/curve.png: losses on the left axis, the score that chooses checkpoints on the right.
-
-    Returns:
-        Where the picture lies.
-    """
-    from matplotlib.figure import Figure
-
-    records = _lines(run / "metrics.jsonl")
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    losses = figure.add_subplot(xlabel="step", ylabel="loss")
-    scores = losses.twinx()
-    scores.set_ylabel(score.replace("_", " "))
-    curves: list[tuple[Any, str, dict[str, Any]]] = [
-        (losses, "loss", {"color": "C0", "alpha": 0.5, "linewidth": 0.8, "label": "training loss"}),
-        (losses, "validation_loss", {"color": "C1", "marker": ".", "label": "validation loss"}),
-        (scores, f"validation_{score}", {"color": "C2", "marker": ".", "label": f"validation {score}, right"}),
-    ]
-    for axes, name, style in curves:
-        steps, values = zip(*[(record["step"], record[name]) for record in records if name in record] or [((), ())])
-        axes.plot(steps, values, **style)
-    handles = [line for axes in (losses, scores) for line in axes.get_lines()]
-    losses.legend(handles=handles, loc="center right", frameon=False)
-    losses.grid(alpha=0.2)
-    path = run / "curve.png"
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    return path

@@ -18,7 +18,7 @@ from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World
 from qkv.train.host import Interruption, all_cores, interruptible, keep_freed_memory
-from qkv.train.log import RunLog, draw_learning_curve
+from qkv.train.log import RunLog, read_records
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
 from qkv.train.task import Task
 
@@ -102,7 +102,9 @@ class Trainer:
         else:
             self._export_average()
         if self.world.leads and progress.step:
-            draw_learning_curve(self.run, self.task.score)
+            from qkv.figures.curve import draw_learning_curve  # and with it matplotlib
+
+            draw_learning_curve(read_records(log.metrics), self.task.score, self.run / "curve.png")
         self.world.wait()
         best = progress.best_step
         return Outcome(progress.step, reason, None if best is None else progress.scores[best], interruption.signal)

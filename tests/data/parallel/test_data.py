@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qkv.data.parallel import store
 from qkv.data.parallel.config import CorpusConfig, DataConfig
 from qkv.data.parallel.data import ParallelData
 from qkv.data.parallel.text import ParallelText
@@ -68,7 +69,8 @@ def test_tokens_and_lengths_agree_with_the_codec(mixed: ParallelData) -> None:
     sources, targets = mixed.train.texts(every)
     languages = [mixed.codec.directions[number][1] for number in mixed.train.direction(every)]
     source_tokens, target_tokens = mixed.train.tokens(every)
-    assert [row.tolist() for row in source_tokens] == mixed.codec.encode_source(sources, languages)
+    encoded = [mixed.codec.encode_source([text], to)[0] for text, to in zip(sources, languages)]
+    assert [row.tolist() for row in source_tokens] == encoded
     assert [row.tolist() for row in target_tokens] == mixed.codec.encode_target(targets)
     source_lengths, target_lengths = mixed.train.lengths(every)
     assert source_lengths.tolist() == [len(row) for row in source_tokens]
@@ -91,7 +93,6 @@ def test_every_pair_is_accounted_for(mixed: ParallelData) -> None:
     assert en_de.source.max_characters == len("long " * 300)
     sources, _ = mixed.train.texts(np.arange(180))
     assert en_de.source.mean_characters == pytest.approx(np.mean([len(text) for text in sources]))
-    assert set(mixed.report.to_dict()) == {"train", "validation", "vocabulary", "target_vocabulary"}
 
 
 def test_report_fits_a_terminal(mixed: ParallelData) -> None:
@@ -172,15 +173,36 @@ def test_nothing_half_made_stays(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("*"))
 
 
+@pytest.mark.parametrize("kind", ["texts", "tokens"])
+def test_what_is_damaged_is_prepared_again(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = DataConfig(train=[corpus_of(tmp_path, "a", {"en": sentences(50, 0), "de": sentences(50, 1)})])
+    first = open_data(tmp_path, config)
+    [file] = (tmp_path / "cache").glob(f"{kind}-*/{kind}.arrow")
+    file.write_bytes(file.read_bytes()[:-100])
+    again = open_data(tmp_path, config)
+    assert "is damaged or cut short: it is made anew" in caplog.text
+    assert again.validation_texts(("en", "de")) == first.validation_texts(("en", "de"))
+    assert again.batch(0, 0).source.equal(first.batch(0, 0).source)
+
+
+def test_lines_are_found_in_whichever_block_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_BLOCK_ROWS", 7)
+    corpus = corpus_of(tmp_path, "a", {"en": sentences(50, 0), "de": sentences(50, 1)})
+    [texts] = ParallelText.open(DataConfig(train=[corpus]), tmp_path / "cache", Reporter()).train
+    assert len(texts.columns["en"].blocks) == 8
+    for rows in ([0], [49], [6, 7, 0, 48, 7, 30], list(range(49, -1, -1))):
+        assert texts.columns["en"][np.array(rows)].to_pylist() == [sentences(50, 0)[row] for row in rows]
+
+
 def test_tokenizer_text_is_a_fair_thin_sample(tmp_path: Path) -> None:
     large = corpus_of(tmp_path, "large", {"en": sentences(400, 0), "de": sentences(400, 1)})
     small = corpus_of(tmp_path, "small", {"en": sentences(100, 2), "cs": sentences(100, 3)})
-    text = ParallelText.open(DataConfig(train=[large, small]), tmp_path / "cache")
+    text = ParallelText.open(DataConfig(train=[large, small]), tmp_path / "cache", Reporter())
     english = sentences(400, 0) + sentences(100, 2)
     assert list(text.lines(["en"], 10_000)) == english
     assert list(text.lines(["en"], 100)) == english[4::5]
     assert sum(1 for _ in text.lines(["en", "de", "cs"], 100)) == 100
-    hot = ParallelText.open(DataConfig(train=[large, small], temperature=1e9), tmp_path / "cache")
+    hot = ParallelText.open(DataConfig(train=[large, small], temperature=1e9), tmp_path / "cache", Reporter())
     assert sum(line in set(sentences(100, 3)) for line in hot.lines(["en", "de", "cs"], 99)) == 33
 
 

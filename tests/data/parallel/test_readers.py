@@ -7,7 +7,7 @@ import pytest
 
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig
-from qkv.data.parallel.data import measure
+from qkv.data.parallel.measure import measure
 from qkv.data.parallel.readers import read_languages, read_rows
 from qkv.errors import QkvError
 

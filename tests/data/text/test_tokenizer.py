@@ -142,7 +142,7 @@ def test_codec_tags_the_source(tokenizer: Tokenizer, tmp_path: Path) -> None:
     codec = Codec(tokenizer, tokenizer, (("en", "de"), ("de", "en")), target_tags=True)
     [ids] = tokenizer.encode(["A man"])
     assert codec.encode_source(["A man"], "de") == [[tokenizer.tag("de"), *ids, END]]
-    assert codec.encode_source(["A man", ""], ["de", "en"])[1] == [tokenizer.tag("en"), END]
+    assert codec.encode_source(["A man", ""], "en")[1] == [tokenizer.tag("en"), END]
     assert codec.encode_target(["A man"]) == [ids]
     assert codec.decode([[BEGIN, *ids, END]]) == ["A man"]
     assert codec.target_vocabulary is None

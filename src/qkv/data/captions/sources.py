@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from qkv.data.cache import file_state
 from qkv.data.pictures.shards import Places, first_place
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.table import Where
 from qkv.data.text.tokenizer import without_surrogates
-from qkv.data.unreadable import file_state
 from qkv.errors import QkvError
 
 TABLES = (".csv", ".jsonl", ".parquet")

@@ -1,10 +1,6 @@
 """The vocabulary of captions, learnt once and kept: a model's weights depend on it."""
 
-import hashlib
-import json
-import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +9,10 @@ from numpy.typing import NDArray
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.captions.store import Captions
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
-from qkv.files import atomic_folder
+from qkv.data.text.vocabulary import keep_vocabulary
 
+_FILE = "tokenizer.model"
 _LINES = 500_000
-
-_log = logging.getLogger(__name__)
 
 
 def learn_tokenizer(
@@ -39,18 +34,16 @@ def learn_tokenizer(
     Raises:
         QkvError: the captions do not suit the configuration.
     """
-    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
-    key = hashlib.sha256(json.dumps([learning, *map(repr, sources)]).encode()).hexdigest()[:16]
-    folder = cache / f"caption-tokenizer-{key}"
-    states = " ".join(captions.states[: len(sources)])
-    if not folder.exists():
-        tokenizer = Tokenizer.train(_lines(captions, pictures), config)
-        with atomic_folder(folder) as temporary:
-            (temporary / "tokenizer.model").write_bytes(tokenizer.to_bytes())
-            (temporary / "learnt_from").write_text(states)
-    if (folder / "learnt_from").read_text() != states:
-        _log.warning("the captions have changed since the vocabulary was learnt from them; the vocabulary is kept")
-    return Tokenizer.load(folder / "tokenizer.model")
+    folder = keep_vocabulary(
+        cache,
+        "caption-tokenizer",
+        config,
+        [*map(repr, sources)],
+        state=" ".join(captions.states[: len(sources)]),
+        text="the captions have",
+        learn=lambda: {_FILE: Tokenizer.train(_lines(captions, pictures), config).to_bytes()},
+    )
+    return Tokenizer.load(folder / _FILE)
 
 
 def _lines(captions: Captions, pictures: NDArray[np.int64]) -> list[str]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from numpy.typing import NDArray
 from torch import Tensor
 
 from qkv.data.parallel.examples import BLOCK, Examples, Indices
 from qkv.data.randomness import derive_seed, permute
-from qkv.data.text.tokenizer import BEGIN, END, PAD
+from qkv.data.text.padding import pad
+from qkv.data.text.tokenizer import BEGIN, END
 from qkv.errors import QkvError
 
 
@@ -53,18 +52,11 @@ def collate(
     """
     sources, targets = examples.tokens(indices, sampling=sampling, sample_target=sample_target, seed=seed)
     return TranslationBatch(
-        _pad(sources),
+        pad(sources),
         torch.tensor([len(row) for row in sources]),
-        _pad([np.concatenate([[BEGIN], row]) for row in targets]),
-        _pad([np.concatenate([row, [END]]) for row in targets]),
+        pad([np.concatenate([[BEGIN], row]) for row in targets]),
+        pad([np.concatenate([row, [END]]) for row in targets]),
     )
-
-
-def _pad(rows: list[NDArray[Any]]) -> Int[Tensor, "B L"]:
-    lengths = np.array([len(row) for row in rows])
-    padded = np.full((len(rows), lengths.max()), PAD, np.int64)
-    padded[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(rows)
-    return torch.from_numpy(padded)
 
 
 class BatchSampler:

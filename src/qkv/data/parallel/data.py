@@ -1,50 +1,24 @@
 """Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
-import hashlib
-import json
-import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from qkv.config import nearest
 from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
-from qkv.data.parallel.config import CorpusConfig, DataConfig
+from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.examples import Corpus, Examples, Indices, View
 from qkv.data.parallel.holdout import hold_out
-from qkv.data.parallel.readers import read_languages, read_rows
 from qkv.data.parallel.report import Report, report
-from qkv.data.parallel.store import Progress, TextStore, TokenStore
+from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
-from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
+from qkv.data.parallel.vocabulary import Codec, Direction, format_direction, format_directions
 from qkv.data.randomness import derive_seed
 from qkv.data.text.tokenizer import TokenizerConfig
 from qkv.errors import QkvError
-from qkv.files import atomic_folder
 from qkv.reporter import Reporter
-
-_log = logging.getLogger(__name__)
-
-
-def measure(corpus: CorpusConfig | Mapping[str, Any]) -> tuple[int, int]:
-    """Number of lines of a corpus, and of characters in its longest language, without preparing it.
-
-    Raises:
-        QkvError: the corpus is unreadable, malformed or empty.
-    """
-    corpus = corpus if isinstance(corpus, CorpusConfig) else CorpusConfig(**corpus)
-    languages = read_languages(corpus)
-    rows, characters = 0, [0] * len(languages)
-    for row in read_rows(corpus, languages):
-        rows += 1
-        characters = [count + len(text) for count, text in zip(characters, row)]
-    if not rows:
-        raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
-    return rows, max(characters)
 
 
 class ParallelData:
@@ -66,7 +40,7 @@ class ParallelData:
         cache: Path,
         *,
         seed: int,
-        progress: Progress | None = None,
+        reporter: Reporter,
     ) -> None:
         """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
 
@@ -76,18 +50,18 @@ class ParallelData:
             tokenizer: how to sample from them.
             cache: where tokens are kept.
             seed: of held-out pairs, batches and sampling.
-            progress: told of the work.
+            reporter: is told of the work.
 
         Raises:
             QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
         """
         if codec.directions != text.directions:
-            known, asked = (", ".join(map(format_direction, d)) for d in (codec.directions, text.directions))
+            known, asked = map(format_directions, (codec.directions, text.directions))
             raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
         self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
         config = text.config
         train, validation = (
-            [_tokenized(store, text.directions_of(store), codec, cache, progress) for store in stores]
+            [_tokenized(store, text.directions_of(store), codec, cache, reporter) for store in stores]
             for stores in (text.train, text.validation)
         )
         if validation:
@@ -133,12 +107,9 @@ class ParallelData:
         Raises:
             QkvError: the data cannot be used; the message says where and why.
         """
-        text = ParallelText.open(config, cache, reporter.progress)
-        if codec is None:
-            codec = _codec(text, tokenizer, cache, reporter.progress)
-        else:
-            codec = _redirected(codec, text.directions)
-        return cls(text, codec, tokenizer, cache, seed=seed, progress=reporter.progress)
+        text = ParallelText.open(config, cache, reporter)
+        codec = text.codec(tokenizer, cache, reporter) if codec is None else codec.redirected(text.directions)
+        return cls(text, codec, tokenizer, cache, seed=seed, reporter=reporter)
 
     @cached_property
     def report(self) -> Report:
@@ -207,31 +178,11 @@ class ParallelData:
 
 
 def _tokenized(
-    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, progress: Progress | None
+    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, reporter: Reporter
 ) -> Corpus:
     # With separate vocabularies there is one direction, so a language is either the source or the target.
     tokenizers = [codec.target if language == codec.targets[0] else codec.source for language in store.languages]
-    return Corpus(store, TokenStore.open(store, tokenizers, cache, progress), directions)
-
-
-def _codec(text: ParallelText, config: TokenizerConfig, cache: Path, progress: Progress) -> Codec:
-    """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
-    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
-    origin = [[str(path.resolve()) for path in store.corpus.paths] for store in text.train]
-    key = json.dumps([learning, origin, text.directions, text.config.temperature])
-    folder = cache / f"tokenizer-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    stores = [store.folder.name for store in text.train]
-    if not folder.exists():
-        progress("learning the vocabulary", 0, None)
-        codec = text.train_codec(config)
-        with atomic_folder(folder) as temporary:
-            for name, content in codec.files().items():
-                (temporary / name).write_bytes(content)
-            (temporary / "config.json").write_text(json.dumps({**codec.config(), "stores": stores}))
-    saved = json.loads((folder / "config.json").read_text())
-    if saved["stores"] != stores:
-        _log.warning("the training text has changed since the vocabulary was learnt from it; the vocabulary is kept")
-    return Codec.load(folder, saved)
+    return Corpus(store, TokenStore.open(store, tokenizers, cache, reporter), directions)
 
 
 def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:
@@ -240,11 +191,3 @@ def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[floa
         if name not in names:
             raise QkvError(f"data.weights names {name!r}, which is no direction of the data; {nearest(name, names)}")
     return [config.weights.get(name, 1.0) for name in names]
-
-
-def _redirected(codec: Codec, directions: tuple[Direction, ...]) -> Codec:
-    try:
-        return replace(codec, directions=directions)
-    except QkvError as error:
-        asked = ", ".join(map(format_direction, directions))
-        raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error

@@ -36,12 +36,6 @@ class Corpus:
     tokens: TokenStore
     directions: tuple[Direction, ...]
 
-    @property
-    def columns(self) -> list[int]:
-        """Columns that a direction uses."""
-        used = {language for direction in self.directions for language in direction}
-        return [number for number, language in enumerate(self.text.languages) if language in used]
-
     def blocks(self) -> Iterator[Indices]:
         """All line numbers from 0, a block at a time."""
         for start in range(0, self.text.rows, BLOCK):
@@ -137,7 +131,7 @@ class Examples:
 
     def tokens_of(self, indices: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Number of tokens of each source and target text, without tag, BEGIN and END."""
-        return self._numbers(indices, lambda view, rows: view.corpus.tokens.lengths[rows][:, view.columns], np.int32)
+        return self._numbers(indices, lambda corpus: corpus.tokens.lengths)
 
     def lengths(self, indices: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """What each pair takes of a batch: source tokens with tag and END, target tokens with BEGIN or END."""
@@ -146,11 +140,11 @@ class Examples:
 
     def characters_of(self, indices: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Number of characters of each source and target text."""
-        return self._numbers(indices, lambda view, rows: view.corpus.text.characters[rows][:, view.columns], np.int32)
+        return self._numbers(indices, lambda corpus: corpus.text.characters)
 
     def hashes_of(self, indices: Indices) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Hash of each source and target text."""
-        return self._numbers(indices, lambda view, rows: view.corpus.text.hashes[rows][:, view.columns], np.uint64)
+        return self._numbers(indices, lambda corpus: corpus.text.hashes)
 
     def fate(self, indices: Indices) -> NDArray[np.int8]:
         """What becomes of each pair, as a number of `FATES`."""
@@ -200,12 +194,11 @@ class Examples:
                 targets = self._gather(indices, 1, _tokens)
         return [np.concatenate([prefix, row, [END]]) for prefix, row in zip(self._prefixes(indices), sources)], targets
 
-    def _numbers(
-        self, indices: Indices, read: Callable[[View, Indices], NDArray[Any]], dtype: Any
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        numbers = np.empty((2, len(indices)), dtype)
+    def _numbers(self, indices: Indices, of: Callable[[Corpus], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What each source and target text has a number of, given that of all texts of a corpus."""
+        numbers = np.empty((2, len(indices)), of(self.views[0].corpus).dtype)
         for view, at, rows in self.split(indices):
-            numbers[:, at] = read(view, rows).T
+            numbers[:, at] = of(view.corpus)[rows][:, view.columns].T
         return numbers[0], numbers[1]
 
     def _prefixes(self, indices: Indices) -> Iterator[list[int]]:
@@ -213,16 +206,11 @@ class Examples:
         return (tags[direction] for direction in self.direction(indices))
 
     def _gather(self, indices: Indices, side: int, read: Callable[[Corpus, str, Indices], list[T]]) -> list[T]:
-        """Values of one side, read once for each text column however many directions share it."""
-        places: dict[tuple[int, int], list[tuple[Indices, Indices]]] = {}
-        corpora: dict[int, Corpus] = {}
-        for view, at, rows in self.split(indices):
-            corpora[id(view.corpus)] = view.corpus
-            places.setdefault((id(view.corpus), view.columns[side]), []).append((at, rows))
+        """Values of one side: 0 for sources, 1 for targets."""
         values: list[Any] = [None] * len(indices)
-        for (corpus, column), parts in places.items():
-            at, rows = (np.concatenate(part) for part in zip(*parts))
-            for place, value in zip(at, read(corpora[corpus], corpora[corpus].text.languages[column], rows)):
+        for view, at, rows in self.split(indices):
+            language = view.corpus.text.languages[view.columns[side]]
+            for place, value in zip(at.tolist(), read(view.corpus, language, rows)):
                 values[place] = value
         return values
 
@@ -240,11 +228,11 @@ class Examples:
 
 
 def _texts(corpus: Corpus, language: str, rows: Indices) -> list[str]:
-    return corpus.text.texts(language)[rows].to_pylist()
+    return corpus.text.columns[language][rows].to_pylist()
 
 
 def _tokens(corpus: Corpus, language: str, rows: Indices) -> list[NDArray[Any]]:
-    column = corpus.tokens.tokens(language)[rows]
+    column = corpus.tokens.columns[language][rows]
     ends, values = column.offsets.to_numpy(), column.values.to_numpy()
     return [values[start:end] for start, end in pairwise(ends)]
 

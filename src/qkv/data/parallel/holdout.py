@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qkv.data.parallel.examples import Corpus, Indices
+from qkv.data.parallel.examples import BLOCK, Corpus, Indices
 from qkv.data.randomness import derive_seed, permute
 from qkv.errors import QkvError
 
-_BLOCK = 2**17
 _SHARE = 0.05
 _CHOICE = 4
 
@@ -36,18 +35,15 @@ def hold_out(
     """
     total = sum(corpus.text.rows for corpus in corpora)
     wanted = max(1, min(most, int(total * _SHARE)))
+    shares = [max(1, round(wanted * corpus.text.rows / total)) for corpus in corpora]
     candidates = [
-        _candidates(corpus, max(1, round(wanted * corpus.text.rows / total)), max_length, derive_seed(seed, number))
-        for number, corpus in enumerate(corpora)
+        _candidates(corpus, share, max_length, derive_seed(seed, number))
+        for number, (corpus, share) in enumerate(zip(corpora, shares))
     ]
-    counts = [np.zeros(len(rows), np.int64) for rows in candidates]
-    for language in sources:
-        occurrences = _count(corpora, candidates, language)
-        counts = [count + extra for count, extra in zip(counts, occurrences)]
     held_out = []
-    for corpus, rows, count in zip(corpora, candidates, counts):
-        size = min(max(1, round(wanted * corpus.text.rows / total)), corpus.text.rows - 1)
-        held_out.append(np.sort(rows[np.argsort(count, kind="stable")][:size]))
+    for corpus, share, rows, count in zip(corpora, shares, candidates, _occurrences(corpora, candidates, sources)):
+        rarest = rows[np.argsort(count, kind="stable")]
+        held_out.append(np.sort(rarest[: min(share, corpus.text.rows - 1)]))
     if not sum(map(len, held_out)):
         raise QkvError(
             f"{corpora[0].text.corpus.name}: too few pairs to hold one out for validation, not counting those that "
@@ -59,8 +55,8 @@ def hold_out(
 def _candidates(corpus: Corpus, size: int, max_length: int, seed: int) -> Indices:
     """A few times `size` random lines without empty or over-long text."""
     rows, found = corpus.text.rows, np.empty(0, np.int64)
-    for start in range(0, rows, _BLOCK):
-        order = permute(np.arange(start, min(start + _BLOCK, rows)), rows, seed)
+    for start in range(0, rows, BLOCK):
+        order = permute(np.arange(start, min(start + BLOCK, rows)), rows, seed)
         lengths = corpus.tokens.lengths[order]
         found = np.append(found, order[(lengths.min(1) > 0) & (lengths.max(1) <= max_length)])
         if len(found) >= _CHOICE * size:
@@ -68,20 +64,22 @@ def _candidates(corpus: Corpus, size: int, max_length: int, seed: int) -> Indice
     return found[: _CHOICE * size]
 
 
-def _count(corpora: Sequence[Corpus], rows: Sequence[Indices], language: str) -> Iterator[NDArray[np.int64]]:
-    """How often the text of each of these lines occurs in all corpora."""
-    hashes = [_hashes(corpus, language, chosen) for corpus, chosen in zip(corpora, rows)]
-    known = np.unique(np.concatenate(hashes))
-    counts = np.zeros(len(known) + 1, np.int64)
-    for corpus in corpora:
-        for block in _blocks(corpus):
-            text = _hashes(corpus, language, block)
-            counts += np.bincount(_find(known, text), minlength=len(counts))
-    for own, chosen in zip(hashes, rows):
-        yield counts[_find(known, own)] if len(own) else np.zeros(len(chosen), np.int64)
+def _occurrences(corpora: Sequence[Corpus], rows: Sequence[Indices], sources: Sequence[str]) -> list[Indices]:
+    """How often the source texts of each of these lines occur in all corpora."""
+    found = [np.zeros(len(chosen), np.int64) for chosen in rows]
+    for language in sources:
+        hashes = [_hashes(corpus, language, chosen) for corpus, chosen in zip(corpora, rows)]
+        known = np.unique(np.concatenate(hashes))
+        counts = np.zeros(len(known) + 1, np.int64)
+        for corpus in corpora:
+            for block in corpus.blocks():
+                counts += np.bincount(_find(known, _hashes(corpus, language, block)), minlength=len(counts))
+        found = [count + counts[_find(known, own)] if len(own) else count for count, own in zip(found, hashes)]
+    return found
 
 
 def _shadowed(corpora: Sequence[Corpus], held_out: Sequence[Indices], sources: Sequence[str]) -> Iterator[Indices]:
+    """The other lines of each corpus that share a source text with a line held out of any."""
     known = {
         language: np.unique(
             np.concatenate([_hashes(corpus, language, rows) for corpus, rows in zip(corpora, held_out)])
@@ -90,11 +88,10 @@ def _shadowed(corpora: Sequence[Corpus], held_out: Sequence[Indices], sources: S
     }
     for corpus, rows in zip(corpora, held_out):
         found = [np.empty(0, np.int64)]
-        for block in _blocks(corpus):
+        for block in corpus.blocks():
             shared = np.zeros(len(block), bool)
-            for language, hashes in known.items():
-                if language in corpus.text.languages:
-                    shared |= _find(hashes, _hashes(corpus, language, block)) < len(hashes)
+            for language in known.keys() & {*corpus.text.languages}:
+                shared |= _find(known[language], _hashes(corpus, language, block)) < len(known[language])
             found.append(block[shared])
         yield np.setdiff1d(np.concatenate(found), rows)
 
@@ -110,8 +107,3 @@ def _find(known: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.i
     place = np.searchsorted(known, values)
     there = np.append(known, 0)[place] == values
     return np.where(there & (place < len(known)), place, len(known))
-
-
-def _blocks(corpus: Corpus) -> Iterator[Indices]:
-    for start in range(0, corpus.text.rows, _BLOCK):
-        yield np.arange(start, min(start + _BLOCK, corpus.text.rows))

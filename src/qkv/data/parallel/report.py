@@ -1,8 +1,7 @@
 """What the training data is like, told before training starts."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +81,6 @@ class Report:
     validation: list[DirectionReport]
     vocabulary: int
     target_vocabulary: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
     def to_table(self) -> Table:
         """For a person."""

@@ -1,5 +1,6 @@
 """The texts of all corpora: what a vocabulary is learnt from."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from qkv.data.parallel.config import DataConfig, directions_of
-from qkv.data.parallel.store import Progress, TextStore
-from qkv.data.parallel.vocabulary import Codec, Direction, format_direction
+from qkv.data.parallel.store import TextStore
+from qkv.data.parallel.vocabulary import Codec, Direction, format_direction, format_directions
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
+from qkv.data.text.vocabulary import keep_vocabulary
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 
 _TOKENIZER_LINES = 500_000
 
@@ -32,14 +35,14 @@ class ParallelText:
     directions: tuple[Direction, ...]
 
     @classmethod
-    def open(cls, config: DataConfig, cache: Path, progress: Progress | None = None) -> "ParallelText":
+    def open(cls, config: DataConfig, cache: Path, reporter: Reporter) -> "ParallelText":
         """Read the files into `cache`, unless they are there and have not changed since.
 
         Raises:
             QkvError: a file is unreadable, malformed or empty, or validation knows no direction of the training.
         """
         train, validation = (
-            tuple(TextStore.open(corpus, cache, progress) for corpus in corpora)
+            tuple(TextStore.open(corpus, cache, reporter) for corpus in corpora)
             for corpora in (config.train, config.validation)
         )
         directions = tuple(dict.fromkeys(d for store in train for d in directions_of(store.corpus, store.languages)))
@@ -58,7 +61,7 @@ class ParallelText:
         known = tuple(direction for direction in asked if direction in self.directions)
         if not known or (store.corpus.directions is not None and len(known) < len(asked)):
             unknown = next(direction for direction in asked if direction not in self.directions)
-            trained = ", ".join(map(format_direction, self.directions))
+            trained = format_directions(self.directions)
             raise QkvError(f"{store.corpus.name}: {format_direction(unknown)} is not trained; choose from {trained}")
         return known
 
@@ -68,6 +71,30 @@ class ParallelText:
         Of a language with n lines a share in proportion to n^(1/temperature) is taken, as its pairs are in training.
         """
         return Lines(self, languages, limit)
+
+    def codec(self, config: TokenizerConfig, cache: Path, reporter: Reporter) -> Codec:
+        """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it.
+
+        Raises:
+            QkvError: the text does not suit the configuration.
+        """
+
+        def learn() -> dict[str, bytes]:
+            reporter.progress("learning the vocabulary", 0)
+            codec = self.train_codec(config)
+            return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
+
+        files = [list(map(Path.resolve, store.corpus.paths)) for store in self.train]
+        folder = keep_vocabulary(
+            cache,
+            "tokenizer",
+            config,
+            [files, self.directions, self.config.temperature],
+            state=" ".join(store.folder.name for store in self.train),
+            text="the training text has",
+            learn=learn,
+        )
+        return Codec.load(folder, json.loads((folder / "config.json").read_text()))
 
     def train_codec(self, config: TokenizerConfig) -> Codec:
         """Learn the vocabulary, or the two of them.
@@ -82,7 +109,7 @@ class ParallelText:
             tokenizer = Tokenizer.train(self.lines(languages), config, tags)
             return Codec(tokenizer, tokenizer, self.directions, target_tags=bool(tags))
         if len(self.directions) != 1:
-            names = ", ".join(map(format_direction, self.directions))
+            names = format_directions(self.directions)
             raise QkvError(f"tokenizer.separate works for one direction, not for {names}; set it to false")
         source, target = (Tokenizer.train(self.lines([language]), config) for language in self.directions[0])
         return Codec(source, target, self.directions, target_tags=False)
@@ -107,7 +134,7 @@ class Lines:
             seen = 0
             for store in train:
                 if language in store.languages:
-                    for block in store.texts(language).blocks():
+                    for block in store.columns[language].blocks:
                         numbers = np.arange(seen, seen + len(block))
                         # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
                         taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]

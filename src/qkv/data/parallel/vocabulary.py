@@ -1,7 +1,7 @@
 """Sentences of many languages to the token ids of one model, and back."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qkv.data.text.tokenizer import END, Tokenizer
@@ -15,6 +15,11 @@ Direction = tuple[str, str]
 def format_direction(direction: Direction) -> str:
     """("en", "de") as "en-de"."""
     return "-".join(direction)
+
+
+def format_directions(directions: Iterable[Direction]) -> str:
+    """Several of them, with commas between."""
+    return ", ".join(map(format_direction, directions))
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,18 @@ class Codec:
             source = target = Tokenizer.load(folder / SHARED)
         return cls(source, target, tuple((from_, to) for from_, to in directions), target_tags)
 
+    def redirected(self, directions: tuple[Direction, ...]) -> "Codec":
+        """The same tokenizers for other directions.
+
+        Raises:
+            QkvError: they do not suit these.
+        """
+        try:
+            return replace(self, directions=directions)
+        except QkvError as error:
+            asked = format_directions(directions)
+            raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error
+
     def files(self) -> dict[str, bytes]:
         """The tokenizers as files of a model folder, by name."""
         if self.source is self.target:
@@ -94,36 +111,21 @@ class Codec:
         """Languages the model translates into."""
         return tuple(dict.fromkeys(to for _, to in self.directions))
 
-    def encode_source(
-        self, texts: Sequence[str], to: str | Sequence[str], *, alpha: float = 0.0, seed: int = 0
-    ) -> list[list[int]]:
-        """What the encoder reads: [tag of the target language, if there are tags] + tokens + [END].
-
-        Args:
-            texts: sentences; an empty one is its END alone (and tag).
-            to: the language to translate into, one for all or one for each text.
-            alpha: subword regularisation; 0 is the one best segmentation.
-            seed: of the subword regularisation.
+    def encode_source(self, texts: Sequence[str], to: str) -> list[list[int]]:
+        """What the encoder reads of each text: [tag of `to`, if there are tags] + tokens + [END].
 
         Raises:
             QkvError: the model does not translate into `to`.
         """
-        languages = [to] * len(texts) if isinstance(to, str) else to
-        for language in dict.fromkeys(languages):
-            if language not in self.targets:
-                raise QkvError(f"the model does not translate into {language!r}: choose from {', '.join(self.targets)}")
-        prefix = {language: [self.source.tag(language)] if self.target_tags else [] for language in self.targets}
-        rows = _encode(self.source, texts, alpha, seed)
-        return [[*prefix[language], *row, END] for language, row in zip(languages, rows, strict=True)]
+        if to not in self.targets:
+            raise QkvError(f"the model does not translate into {to!r}: choose from {', '.join(self.targets)}")
+        prefix = [self.source.tag(to)] if self.target_tags else []
+        return [[*prefix, *row, END] for row in self.source.encode(texts)]
 
-    def encode_target(self, texts: Sequence[str], *, alpha: float = 0.0, seed: int = 0) -> list[list[int]]:
+    def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each translation, bare: the decoder reads [BEGIN] + tokens and predicts tokens + [END]."""
-        return _encode(self.target, texts, alpha, seed)
+        return self.target.encode(texts)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of target tokens; BEGIN, END and PAD leave no trace."""
         return self.target.decode(ids)
-
-
-def _encode(tokenizer: Tokenizer, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
-    return tokenizer.encode_sampled(texts, alpha=alpha, seed=seed) if alpha else tokenizer.encode(texts)

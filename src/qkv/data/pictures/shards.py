@@ -13,9 +13,9 @@ from typing import BinaryIO, Literal
 
 import pyarrow as pa
 
+from qkv.data.cache import file_state
 from qkv.data.pictures.decode import PICTURE_SUFFIXES
 from qkv.data.text.tokenizer import without_surrogates
-from qkv.data.unreadable import file_state
 from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.reporter import Reporter

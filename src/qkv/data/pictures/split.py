@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qkv.config import nearest
+from qkv.data.cache import file_state
 from qkv.data.pictures.sources import Pictures, PictureSource, keep_apart
 from qkv.data.randomness import derive_seed
-from qkv.data.unreadable import file_state, find_faults
+from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_file
 from qkv.reporter import Reporter

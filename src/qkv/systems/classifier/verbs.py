@@ -1,29 +1,27 @@
-"""What the command line does with a classifier."""
+"""What the command line does with a classifier. What `qkv classify` has no use for is imported where it is needed."""
 
 import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qkv.data.pictures.decode import find_pictures
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.errors import QkvError
-from qkv.figures.confusion import draw_confusion
 from qkv.figures.fonts import printable
-from qkv.interop.exporting import export_classifier
-from qkv.interop.source import Source
 from qkv.model_directory import find_model
 from qkv.reporter import Table
-from qkv.systems.classifier import explain as explaining
-from qkv.systems.classifier.importing import import_classifier
 from qkv.systems.classifier.pipeline import Classifier, Prediction
-from qkv.systems.classifier.report import ClassifierReport, report
 from qkv.systems.options import AsJson, Model, Weights
 from qkv.terminal.output import check_target, print_json, print_table, write_bytes, write_json
 from qkv.terminal.reporter import TerminalReporter
+
+if TYPE_CHECKING:
+    from qkv.interop.source import Source
+    from qkv.systems.classifier.report import ClassifierReport
 
 
 def classify(
@@ -74,6 +72,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier on a test set: accuracy, calibration, and precision, recall and F1 of each class."""
+    from qkv.figures.confusion import draw_confusion
+    from qkv.systems.classifier.report import report
+
     check_target("--confusion", confusion, ".png")
     classifier = Classifier.load(find_model(model))
     with TerminalReporter() as reporter:
@@ -89,7 +90,7 @@ def evaluate(
         write_bytes(confusion, draw_confusion(found.confusion, classifier.labels))
 
 
-def _print_report(title: str, found: ClassifierReport) -> None:
+def _print_report(title: str, found: "ClassifierReport") -> None:
     print(title)
     top_5 = f", top 5 {found.top_5_accuracy:.2%}" if len(found.classes) > 5 else ""
     print(f"accuracy {found.accuracy:.2%}{top_5}")
@@ -114,6 +115,8 @@ def explain(
     weights: Weights = None,
 ) -> None:
     """Draw where a classifier looks on a picture: attention rollout, and every head of one layer."""
+    from qkv.systems.classifier import explain as explaining
+
     out = out or Path(f"{picture.stem}.attention.png")
     check_target("--out", out, ".png")
     predictions, attention = explaining.explain(Classifier.load(find_model(model)), picture, out, layer)
@@ -132,6 +135,8 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write, such as model.onnx or model.pt2.", show_default=False)],
 ) -> None:
     """Export a classifier as one file, with its labels and preprocessing, and check that its logits are ours."""
+    from qkv.interop.exporting import export_classifier
+
     classifier = Classifier.load(find_model(model), device="cpu")
     written = export_classifier(classifier.model, classifier.metadata(), format_, out)
     opset = "" if written.opset is None else f", opset {written.opset}"
@@ -142,8 +147,10 @@ def export(
         print(f"parity: logits of {written.checked_with} differ from ours by at most {written.difference:.1e}")
 
 
-def import_(source: Source, out: Path) -> bool:
+def import_(source: "Source", out: Path) -> bool:
     """Make a classifier of a checkpoint of another library; false if this is none that a classifier can be made of."""
+    from qkv.systems.classifier.importing import import_classifier
+
     found = import_classifier(source, out)
     if found is None:
         return False

@@ -1,0 +1,45 @@
+"""Vocabularies, learnt once and kept: the weights of a model belong to one."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from qkv.data.cache import digest
+from qkv.data.text.tokenizer import TokenizerConfig
+from qkv.files import atomic_folder
+
+_log = logging.getLogger(__name__)
+
+
+def keep_vocabulary(
+    cache: Path,
+    name: str,
+    config: TokenizerConfig,
+    origin: Sequence[object],
+    state: str,
+    text: str,
+    learn: Callable[[], Mapping[str, bytes]],
+) -> Path:
+    """The folder of a vocabulary, made unless it is there. It stays when the text changes, which a warning tells.
+
+    Args:
+        cache: a folder for it.
+        name: what it begins with.
+        config: how the vocabulary is learnt.
+        origin: where its text comes from, by which it is known.
+        state: of that text.
+        text: begins the warning, such as "the captions have".
+        learn: gives its files by name.
+    """
+    learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
+    folder = cache / f"{name}-{digest(learning, *origin)}"
+    record = folder / "learnt_from"
+    if not folder.exists():
+        files = learn()
+        with atomic_folder(folder) as temporary:
+            for file, content in {**files, record.name: state.encode()}.items():
+                (temporary / file).write_bytes(content)
+    if record.exists() and record.read_text(encoding="utf-8") != state:
+        _log.warning("%s changed since the vocabulary was learnt; the vocabulary is kept", text)
+    return folder
