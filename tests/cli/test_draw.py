@@ -9,6 +9,7 @@ from PIL import Image
 import qkv
 from qkv import model_directory
 from qkv.figures.gallery import draw_gallery, draw_samples
+from qkv.systems import naming
 from tiny_painter import CAPTIONS, tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit
@@ -108,7 +109,8 @@ def test_which_word_is_the_model(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bundled = {"multi30k": model_folder, "tinted": tiny}
-    monkeypatch.setattr(model_directory, "bundled_models", lambda: bundled)
+    for module in (model_directory, naming):
+        monkeypatch.setattr(module, "bundled_models", lambda: bundled)
     for words, captions in (
         (["a red bird"], ["a red bird"]),
         (["bird"], ["bird"]),

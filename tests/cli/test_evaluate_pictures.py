@@ -190,8 +190,8 @@ def test_what_is_refused(qkv_command, place: Path, arguments: tuple[str, ...], s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("painter",), "Missing argument 'DATA'"),
-        (("codes",), "Missing argument 'DATA'"),
+        (("painter",), "Missing argument"),
+        (("codes",), "Missing argument"),
         (("painter", "captioned", "--beam-size", "2"), "No such option: --beam-size"),
         (("codes", "test", "--judge", "vit"), "No such option: --judge"),
         (("codes", "test", "-n", "2"), "No such option: -n"),

@@ -4,7 +4,6 @@ import sys
 from importlib.metadata import version
 
 import qkv
-from qkv import model_directory
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.model_directory import save_model
 from qkv.models.dvae import DVAEConfig
@@ -43,7 +42,7 @@ def test_models_of_every_system_say_what_they_know(qkv_command, tmp_path, monkey
     save_model(folders["dvae"], Saved(model=codes, preprocessing=preprocessing), {}, {})
     config = json.loads((folders["dalle"] / "config.json").read_text())
     (folders["dalle"] / "config.json").write_text(json.dumps({**config, "languages": ["en", "ko", "de"]}))
-    monkeypatch.setattr(model_directory, "bundled_models", lambda: folders)
+    monkeypatch.setattr("qkv.cli.models.bundled_models", lambda: folders)
     done = qkv_command("models")
     assert done.status == 0, done.err
     knows = {
@@ -58,10 +57,10 @@ def test_models_of_every_system_say_what_they_know(qkv_command, tmp_path, monkey
 
 def test_models(qkv_command, model_folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(model_directory, "bundled_models", lambda: {"tiny": model_folder})
+    monkeypatch.setattr("qkv.cli.models.bundled_models", lambda: {"tiny": model_folder})
     done = qkv_command("models")
     parameters = sum(p.numel() for p in qkv.load(model_folder).model.parameters())
     row = next(line for line in done.lines if "tiny" in line)
     assert all(word in row for word in ("translator", "de, en, fr", f"{parameters:,}", "MiB", "none needed"))
-    monkeypatch.setattr(model_directory, "bundled_models", dict)
+    monkeypatch.setattr("qkv.cli.models.bundled_models", dict)
     assert qkv_command("models").lines == ["no bundled models"]

@@ -64,7 +64,7 @@ def test_from_a_folder_to_pictures(folder: Path, qkv_command) -> None:
             "painter/model is a painter, not a discrete VAE",
         ),
         (("pictures", "--data", "pictures", "--system", "codes"), "name one folder or file of pictures, not pictures"),
-        (("pictures", "--system", "dall-e"), "--system: system is 'dall-e'; did you mean"),
+        (("pictures", "--system", "dall-e"), "--system: system is 'dall-e'; choose from classifier, codes, painter"),
         (("pictures",), "train them first: qkv train pictures --system codes --out CODES"),
         (("codes", "--codes", "codes"), "goes on as it began"),
         (("none", "--system", "codes"), "none holds no"),
