@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from qkv.runs.averaging import average_models
 
 from qkv import model_directory
 from qkv.errors import QkvError
 from qkv.model_directory import find_model, local_model, read_config, read_weights, save_model
+from qkv.runs.averaging import average_models
 
 
 @pytest.fixture
