@@ -22,6 +22,7 @@ from rich.table import Table
 
 from qkv.generation import Sampling
 from qkv.models.dalle import Dalle, DalleConfig
+from qkv.runtime.engine import Engine
 from qkv.systems.painter.drawing import draw_codes
 
 WIDTH, LAYERS, HEADS = 512, 12, 8
@@ -60,7 +61,7 @@ def main() -> None:
 def contestants(ours: Dalle, captions: torch.Tensor, console: Console) -> dict[str, Turn]:
     """Each draws all pictures of the batch once."""
     lengths = torch.full((len(captions),), TEXT)
-    found: dict[str, Turn] = {"qkv": lambda: draw_codes(ours, captions, lengths, GRID**2, Sampling())}
+    found: dict[str, Turn] = {"qkv": lambda: draw_codes(Engine(ours), captions, lengths, Sampling())}
     if importlib.util.find_spec("transformers") is not None:
         found["Hugging Face GPT-2"] = hugging_face(captions)
     else:
@@ -120,17 +121,12 @@ def costs(model: Dalle, captions: torch.Tensor, rounds: int) -> dict[int, float]
     spans: dict[int, list[float]] = {}
     for _ in range(rounds):
         times: list[float] = []
-        draw_codes(
-            model, captions, lengths, GRID**2, Sampling(), on_code=lambda at=times: at.append(time.perf_counter())
-        )
+        note = lambda at=times: at.append(time.perf_counter())  # noqa: E731
+        draw_codes(Engine(model), captions, lengths, Sampling(), on_code=note)
         for start in range(0, GRID**2, SPAN):
             end = min(start + SPAN, len(times) - 1)
             spans.setdefault(TEXT + start, []).append((times[end] - times[start]) / (end - start))
     return {start: statistics.median(found) for start, found in spans.items()}
-
-
-def _note(times: list[float]) -> None:
-    times.append(time.perf_counter())
 
 
 def show(rows: list[dict], growth: list[dict]) -> None:

@@ -90,7 +90,7 @@ def main() -> None:
     painter = qkv.load(options.model)
     if not isinstance(painter, Painter):
         parser.error(f"{options.model} does not draw")
-    emoji = read(options.data, painter.preprocessing.size)
+    emoji = read(options.data, painter.codes.preprocessing.size)
     judge, unseen = Judge(emoji), [one for one in emoji if one.unseen]
     alone = spread(without_kin(emoji), len(unseen))
     how = {name: getattr(options, name) for name in ("seed", "temperature", "top_k", "top_p", "guidance")}
@@ -100,7 +100,7 @@ def main() -> None:
 
     shares = {
         "real pictures": judged(images_of),
-        "their codes": judged(lambda group: painter.image_codes.reconstruct(images_of(group))),
+        "their codes": judged(lambda group: painter.codes.decode(painter.codes.encode(images_of(group)))),
     }
     with Progress(console=Console(stderr=True)) as bar:
         for language in options.languages:

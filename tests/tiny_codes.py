@@ -1,6 +1,5 @@
 """A tiny discrete VAE with random weights, for tests that need a model directory but no sense in its codes."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.model_directory import save_model
 from qkv.models.dvae import DVAE
 from qkv.models.weights import get_weights
+from qkv.systems.codes.saved import Saved
 from tiny_painter import CODES
 
 __all__ = ["CODES", "tiny_codes"]
@@ -19,9 +19,7 @@ def tiny_codes(folder: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = DVAE(CODES)
-    fields = {
-        "model": asdict(CODES),
-        "preprocessing": asdict(Preprocessing(size=CODES.image_size, mean=(0.0,) * 3, std=(1.0,) * 3)),
-    }
-    save_model(folder, system="dvae", config=fields, weights=get_weights(model), files={"README.md": b"# Tiny\n"})
+    preprocessing = Preprocessing(size=CODES.image_size, mean=(0.0,) * 3, std=(1.0,) * 3)
+    saved = Saved(model=CODES, preprocessing=preprocessing)
+    save_model(folder, saved, get_weights(model), {"README.md": b"# Tiny\n"})
     return folder

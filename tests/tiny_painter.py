@@ -1,6 +1,5 @@
 """A tiny painter with random weights, for tests that need a model directory but no sense in its pictures."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from qkv.model_directory import save_model
 from qkv.models.dalle import Dalle, DalleConfig
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import get_weights
+from qkv.systems.painter.saved import Saved
 
 CAPTIONS = ["a red bird", "a blue bird on a tree", "two green fish", "빨간 새"]
 CODES = DVAEConfig(image_size=8, codes=9, d_code=4, width=4, downsamplings=1, blocks=1, reconstruction="mse")
@@ -27,12 +27,8 @@ def tiny_painter(folder: Path) -> Path:
         nn.init.normal_(model.image_head.weight)
     weights = {f"dalle.{name}": weight for name, weight in get_weights(model).items()}
     weights |= {f"dvae.{name}": weight for name, weight in get_weights(dvae).items()}
-    fields = {
-        "model": asdict(SIZES),
-        "vocabulary": len(tokenizer),
-        "dvae": asdict(CODES),
-        "preprocessing": asdict(Preprocessing(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)),
-    }
+    preprocessing = Preprocessing(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
+    saved = Saved(model=SIZES, vocabulary=len(tokenizer), dvae=CODES, preprocessing=preprocessing)
     files = {"README.md": b"# Tiny\n\n- Licence: none needed\n", "tokenizer.model": tokenizer.to_bytes()}
-    save_model(folder, system="dalle", config=fields, weights=weights, files=files)
+    save_model(folder, saved, weights, files)
     return folder

@@ -1,6 +1,5 @@
 """A tiny scorer with random weights, for tests that need a model directory but no sense in its scores."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from qkv.model_directory import save_model
 from qkv.models.clip import CLIP, CLIPConfig, TextConfig
 from qkv.models.vit import ViTConfig
 from qkv.models.weights import get_weights
+from qkv.systems.scorer.saved import Saved
 
 CAPTIONS = ["a red bird", "a blue bird on a tree", "two green fish", "빨간 새"]
 WIDTHS = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 24}
@@ -28,7 +28,7 @@ def tiny_scorer(folder: Path) -> Path:
         model = CLIP(SIZES, len(tokenizer))
         nn.init.constant_(model.log_scale, 3.0)
     preprocessing = Preprocessing(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
-    fields = {"model": asdict(SIZES), "vocabulary": len(tokenizer), "preprocessing": asdict(preprocessing)}
+    saved = Saved(model=SIZES, vocabulary=len(tokenizer), preprocessing=preprocessing)
     files = {"README.md": b"# Tiny\n\n- Licence: none needed\n", "tokenizer.model": tokenizer.to_bytes()}
-    save_model(folder, system="clip", config=fields, weights=get_weights(model), files=files)
+    save_model(folder, saved, get_weights(model), files)
     return folder

@@ -1,6 +1,5 @@
 """A tiny classifier with random weights, for tests that need a model directory but no sense in its output."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.model_directory import save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights
+from qkv.systems.classifier.saved import Saved
 
 LABELS = ["ant", "bee", "cow"]
 SIZES = {"image_size": 8, "patch_size": 4, "d_model": 16, "n_heads": 2, "n_layers": 2, "d_ff": 24}
@@ -23,12 +23,7 @@ def tiny_vit(folder: Path, temperature: float = 2.0, **options) -> Path:
         model = ViT(config, len(LABELS))
         nn.init.normal_(model.head.weight)
     half = (0.5,) * config.channels
-    fields = {
-        "model": asdict(config),
-        "labels": LABELS,
-        "preprocessing": asdict(Preprocessing(size=config.image_size, channels=config.channels, mean=half, std=half)),
-        "temperature": temperature,
-    }
-    card = b"# Tiny\n\n- Licence: none needed\n"
-    save_model(folder, system="vit", config=fields, weights=get_weights(model), files={"README.md": card})
+    preprocessing = Preprocessing(size=config.image_size, channels=config.channels, mean=half, std=half)
+    saved = Saved(model=config, labels=tuple(LABELS), preprocessing=preprocessing, temperature=temperature)
+    save_model(folder, saved, get_weights(model), {"README.md": b"# Tiny\n\n- Licence: none needed\n"})
     return folder

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
-from tests.tiny_vit import tiny_vit
+
+from tiny_vit import tiny_vit
 
 SMALL = [
     f"--set={field}"
@@ -84,7 +85,9 @@ def test_a_folder_becomes_a_classifier_and_kill_9_changes_no_bit(tmp_path: Path,
     shown = qkv("eval", "whole", "shapes", folder=tmp_path)
     assert f"accuracy {report['accuracy']:.2%}" in shown.stdout
 
-    tuned = qkv("train", "shapes", "--system", "vit", "--from", "whole", "--out", "tuned", *SMALL[-4:], folder=tmp_path)
+    tuned = qkv(
+        "train", "shapes", "--system", "vit", "--initial", "whole", "--out", "tuned", *SMALL[-4:], folder=tmp_path
+    )
     assert tuned.returncode == 0, tuned.stderr
     assert "the 2 classes are the same" in tuned.stderr
 
@@ -167,20 +170,16 @@ def test_explain_draws_and_writes_data(hostile: Path, qkv) -> None:
             ("translate", "tiny", "--to", "de", "text"),
             "tiny is a classifier, which cannot translate: use `qkv classify`",
         ),
-        (("eval", "tiny"), "tiny is a classifier: give its test set"),
         (("eval", "tiny", "pictures", "--confusion", "pictures"), "--confusion pictures must end in .png"),
         (("explain", "tiny", "pictures/good.jpg", "--out", "tiny/config.json/a.png"), "config.json; choose another"),
         (("eval", "tiny", "pictures"), "pictures has no class folders"),
-        (("eval", "tiny", "pictures", "--to", "de"), "--to is for translators"),
-        (("eval", "multi30k", "--src", "a", "--ref", "b"), "--from and --to must be given too"),
-        (("eval", "multi30k", "pictures"), "pictures is for models of pictures"),
-        (("explain", "tiny", "pictures/good.jpg", "--out", "x.png", "--to", "de"), "--to is for translators"),
         (("explain", "multi30k", "Hello.", "--out", "x.png"), "say which language to translate into with --to"),
         (("explain", "tiny", "pictures/text.jpg", "--out", "x.png"), "text.jpg is not a picture"),
-        (("train", "pictures"), "pictures is no run: it has no recipe.yaml; to train a classifier"),
+        (("train", "none"), "none does not exist: check the path"),
+        (("train", "tiny"), "tiny: no system knows this data; it may be for a translator a table"),
         (("train", "pictures", "--system", "vit"), "pictures has no class folders"),
-        (("train", "--system", "vit"), "--system vit takes one folder"),
-        (("train", "pictures", "--system", "vti"), "choose from translator, vit"),
+        (("train", "--system", "vit"), "nothing to train on: give a recipe, a run, or data, which is for a translator"),
+        (("train", "pictures", "--system", "vti"), "--system: system is 'vti'; choose from classifier, codes"),
     ],
 )
 def test_errors_are_one_line(hostile: Path, arguments: tuple[str, ...], message: str, qkv) -> None:
@@ -189,3 +188,19 @@ def test_errors_are_one_line(hostile: Path, arguments: tuple[str, ...], message:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and message in last, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("eval", "tiny"), "Missing argument"),
+        (("eval", "tiny", "pictures", "--to", "de"), "No such option: --to"),
+        (("eval", "multi30k", "pictures"), "Got unexpected extra argument (pictures)"),
+        (("eval", "multi30k", "--src", "a", "--ref", "b"), "Missing option '--from'"),
+        (("explain", "tiny", "pictures/good.jpg", "--out", "x.png", "--to", "de"), "No such option: --to"),
+    ],
+)
+def test_options_are_those_of_the_model(hostile: Path, arguments: tuple[str, ...], message: str, qkv) -> None:
+    done = qkv(*arguments, folder=hostile)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"error: {message}") and done.stderr.count("\n") == 1, done.stderr

@@ -9,6 +9,7 @@ from PIL import Image
 import qkv
 from qkv import model_directory
 from qkv.figures.gallery import draw_gallery, draw_samples
+from qkv.systems import naming
 from tiny_painter import CAPTIONS, tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit
@@ -67,13 +68,19 @@ def test_a_picture_is_completed(tiny: Path, tmp_path: Path, qkv_command) -> None
         (("draw", "multi30k", "bird"), "multi30k is a translator, which cannot draw: use `qkv translate`"),
         (("draw", "multi30", "bird"), "there is no model 'multi30'; did you mean multi30k?"),
         (("draw", "TINY"), "is a model; say what it is to draw, as in: qkv draw"),
-        (("draw", "TINY", "bird", "--scorer", "multi30k"), "is a translator, which cannot judge pictures: give a"),
+        (
+            ("draw", "TINY", "bird", "--scorer", "multi30k"),
+            "is a translator, which cannot judge pictures: give a classifier or a scorer",
+        ),
         (("draw", "TINY", "bird", "--scorer", "VIT"), "the caption 'bird' must name exactly one label"),
         (("draw", "TINY", "a bee", "--scorer", "VIT", "--rerank"), "drop one of the two"),
         (("translate", "TINY", "--to", "de", "text"), "is a painter, which cannot translate: use `qkv draw`"),
         (("classify", "TINY", "x.png"), "is a painter, which cannot classify: use `qkv draw`"),
         (("explain", "TINY", "bird", "--out", "y.png"), "is a painter, which cannot be explained: use `qkv draw`"),
-        (("export", "TINY", "--format", "onnx", "--out", "y"), "is a painter, which cannot be exported: only cl"),
+        (
+            ("export", "TINY", "--format", "onnx", "--out", "y"),
+            "is a painter, which cannot be exported: use `qkv draw`",
+        ),
     ],
 )
 def test_errors_are_one_line(
@@ -102,7 +109,8 @@ def test_which_word_is_the_model(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bundled = {"multi30k": model_folder, "tinted": tiny}
-    monkeypatch.setattr(model_directory, "bundled_models", lambda: bundled)
+    for module in (model_directory, naming):
+        monkeypatch.setattr(module, "bundled_models", lambda: bundled)
     for words, captions in (
         (["a red bird"], ["a red bird"]),
         (["bird"], ["bird"]),

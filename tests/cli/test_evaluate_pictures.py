@@ -161,13 +161,14 @@ def test_what_is_left_out_is_told(qkv_command, place: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("painter",), "is a painter: give it captioned pictures"),
-        (("codes",), "is a discrete VAE: give it pictures"),
         (("painter", "none"), "none does not exist: check the path"),
         (("codes", "none.png"), "none.png does not exist: check the path"),
         (("painter", "test"), "no picture has a caption; the first: "),
-        (("painter", "codes.yaml"), "is a recipe of the system 'dvae', which has no captioned pictures"),
-        (("codes", "words.yaml"), "is a recipe of the system 'translator', which has no pictures"),
+        (
+            ("painter", "codes.yaml"),
+            "is a recipe of a discrete VAE, which is trained on no captioned pictures: give one that is",
+        ),
+        (("codes", "words.yaml"), "is a recipe of a translator, which is trained on no pictures: give one that is"),
         (("painter", "captioned", "--set", "seed=2"), "--set replaces fields of a recipe, and"),
         (("painter", "draw.yaml", "--set", "data.trian=[]"), "did you mean 'train'?"),
         (("painter", "captioned", "--judge", "clip"), "which cannot judge what pictures show: give a classifier"),
@@ -175,17 +176,30 @@ def test_what_is_left_out_is_told(qkv_command, place: Path, tmp_path: Path) -> N
         (("painter", "captioned", "--temperature", "0"), "temperature must be a number above 0"),
         (("painter", "captioned", "--grid", "x.jpg"), "must end in .png"),
         (("painter", "captioned", "--train", "none"), "none does not exist: check the path"),
-        (("painter", "captioned", "--beam-size", "2"), "--beam-size is for translators, and"),
-        (("codes", "test", "--judge", "vit"), "--judge is for painters, and"),
-        (("codes", "test", "-n", "2"), "-n is for painters, and"),
-        (("vit", "test", "--grid", "x.png"), "--grid is for painters and discrete VAEs, and"),
-        (("translator", "test"), "is for models of pictures, and"),
-        (("clip", "test"), "is a scorer, which cannot be measured"),
+        (("clip", "test"), "is a scorer, which cannot be measured: use `qkv draw --scorer`"),
     ],
 )
 def test_what_is_refused(qkv_command, place: Path, arguments: tuple[str, ...], said: str) -> None:
     there = {path.name for path in place.iterdir()} | {"none", "none.png"}
     done = qkv_command("eval", *(place / word if word in there else word for word in arguments))
     assert (done.status, done.out) == (1, "")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("painter",), "Missing argument"),
+        (("codes",), "Missing argument"),
+        (("painter", "captioned", "--beam-size", "2"), "No such option: --beam-size"),
+        (("codes", "test", "--judge", "vit"), "No such option: --judge"),
+        (("codes", "test", "-n", "2"), "No such option: -n"),
+        (("vit", "test", "--grid", "x.png"), "No such option: --grid"),
+    ],
+)
+def test_each_system_has_options_of_its_own(qkv_command, place: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = qkv_command("eval", *(place / word if (place / word).exists() else word for word in arguments))
+    assert (done.status, done.out) == (2, "")
     assert said in done.err
     assert done.err.count("\n") == 1

@@ -1,13 +1,13 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from importlib.metadata import version
 
 import qkv
-from qkv import model_directory
+from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.model_directory import save_model
 from qkv.models.dvae import DVAEConfig
+from qkv.systems.codes.saved import Saved
 from tiny_painter import tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit
@@ -38,22 +38,29 @@ def test_models_of_every_system_say_what_they_know(qkv_command, tmp_path, monkey
     folders = {"vit": tiny_vit(tmp_path / "vit"), "dalle": tiny_painter(tmp_path / "dalle")}
     folders |= {"clip": tiny_scorer(tmp_path / "clip"), "dvae": tmp_path / "dvae"}
     codes = DVAEConfig(image_size=4, codes=1234, d_code=2, width=2, downsamplings=1, blocks=1)
-    save_model(folders["dvae"], system="dvae", config={"model": asdict(codes)}, weights={}, files={})
+    preprocessing = Preprocessing(size=4, mean=(0.0,) * 3, std=(1.0,) * 3)
+    save_model(folders["dvae"], Saved(model=codes, preprocessing=preprocessing), {}, {})
     config = json.loads((folders["dalle"] / "config.json").read_text())
     (folders["dalle"] / "config.json").write_text(json.dumps({**config, "languages": ["en", "ko", "de"]}))
-    monkeypatch.setattr(model_directory, "bundled_models", lambda: folders)
+    monkeypatch.setattr("qkv.cli.models.bundled_models", lambda: folders)
     done = qkv_command("models")
     assert done.status == 0, done.err
-    rows = {line.split("│")[2].strip(): line.split("│")[3].strip() for line in done.lines if "│" in line}
-    assert rows == {"vit": "3 classes", "dalle": "captions: en, ko, de", "clip": "captions", "dvae": "1,234 codes"}
+    knows = {
+        "vit classifier": "3 classes",
+        "dalle painter": "captions: en, ko, de",
+        "clip scorer": "captions",
+        "dvae codes": "1,234 codes",
+    }
+    rows = [" ".join(line.split()) for line in done.lines]
+    assert all(any(row.startswith(f"{name} {known} ") for row in rows) for name, known in knows.items()), done.out
 
 
 def test_models(qkv_command, model_folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(model_directory, "bundled_models", lambda: {"tiny": model_folder})
+    monkeypatch.setattr("qkv.cli.models.bundled_models", lambda: {"tiny": model_folder})
     done = qkv_command("models")
     parameters = sum(p.numel() for p in qkv.load(model_folder).model.parameters())
     row = next(line for line in done.lines if "tiny" in line)
     assert all(word in row for word in ("translator", "de, en, fr", f"{parameters:,}", "MiB", "none needed"))
-    monkeypatch.setattr(model_directory, "bundled_models", dict)
+    monkeypatch.setattr("qkv.cli.models.bundled_models", dict)
     assert qkv_command("models").lines == ["no bundled models"]

@@ -34,10 +34,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_from_a_folder_to_pictures(folder: Path, qkv_command) -> None:
-    first = qkv_command("train", "pictures", "--system", "dvae", "--out", "codes", *CODES)
+    first = qkv_command("train", "pictures", "--system", "codes", "--out", "codes", *CODES)
     assert first.status == 0, first.err
     assert "24 pictures, mostly 28 pixels wide or high: read at 28 x 28 pixels, 7 x 7 codes of 256" in first.err
-    then = "qkv train pictures --system dalle --codes codes"
+    then = "qkv train pictures --system painter --codes codes"
     assert f"once each picture has captions: {then}\n" in first.err
     second = qkv_command(*then.split()[1:], "--out", "painter", *SMALL)
     assert second.status == 0, second.err
@@ -48,36 +48,38 @@ def test_from_a_folder_to_pictures(folder: Path, qkv_command) -> None:
     assert (folder / "drawing.png").exists()
     tuned = qkv_command(*then.split()[1:], "--initial", "painter", "--out", "tuned", *STEPS)
     assert tuned.status == 0, tuned.err
-    other = qkv_command("train", "pictures", "--system", "dvae", "--out", "others", "--set=seed=2", *CODES)
+    other = qkv_command("train", "pictures", "--system", "codes", "--out", "others", "--set=seed=2", *CODES)
     assert other.status == 0, other.err
 
     for arguments, said in (
         (
-            ("pictures", "--system", "dalle"),
+            ("pictures", "--system", "painter"),
             "a painter needs --codes, the codes that it draws with; train them first: "
-            "qkv train pictures --system dvae --out CODES",
+            "qkv train pictures --system codes --out CODES",
         ),
         (("pictures", "--system", "dalle", "--codes", "nowhere"), "there is no model 'nowhere'"),
         (("pictures", "--system", "dalle", "--codes", "painter"), "painter is a painter, which cannot make codes of"),
-        (("pictures", "--system", "dvae", "--codes", "codes"), "--codes is for --system dalle"),
         (
-            ("pictures", "--system", "dvae", "--to", "en"),
-            "--system dvae takes one folder of pictures, table, IDX file or shard",
+            ("pictures", "--system", "painter", "--codes", "codes", "--set", "codes=painter"),
+            "painter/model is a painter, not a discrete VAE",
         ),
-        (("pictures", "--system", "dall-e"), "choose from translator, vit, dvae, dalle, clip"),
-        (("pictures",), "to train codes and then a painter, --system dvae and then --system dalle"),
+        (("pictures", "--data", "pictures", "--system", "codes"), "name one folder or file of pictures, not pictures"),
+        (("pictures", "--system", "dall-e"), "--system: system is 'dall-e'; choose from classifier, codes, painter"),
+        (("pictures",), "train them first: qkv train pictures --system codes --out CODES"),
         (("codes", "--codes", "codes"), "goes on as it began"),
-        (("none", "--system", "dvae"), "none holds no"),
+        (("none", "--system", "codes"), "none holds no"),
         (("none", "--system", "dalle", "--codes", "codes"), "none holds no captioned pictures"),
         (("codes/data", "--system", "dalle", "--codes", "codes"), "codes/data"),
-        (("pictures", "--system", "dalle", "--codes", "codes", "--initial", "codes"), "is a dvae, not a dalle"),
+        (
+            ("pictures", "--system", "dalle", "--codes", "codes", "--initial", "codes"),
+            "is a discrete VAE, not a painter",
+        ),
         (
             ("pictures", "--system", "dalle", "--codes", "others", "--initial", "painter"),
             "others is not the discrete VAE that new/initial draws with: choose that one "
             "(new/initial is the run's copy of painter, which it starts from)",
         ),
-        (("pictures", "--system", "clip", "--codes", "codes"), "--codes is for --system dalle"),
-        (("pictures", "--system", "clip", "--initial", "codes"), "is a dvae, not a clip"),
+        (("pictures", "--system", "clip", "--initial", "codes"), "is a discrete VAE, not a scorer"),
     ):
         done = qkv_command("train", *arguments, "--out", "new", *STEPS)
         last = done.err.strip().splitlines()[-1]

@@ -6,6 +6,7 @@ client: it hands over its arguments, folder, environment and open files, and wai
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,10 +19,10 @@ ENCODERS = {name.replace(".", f".{part}.", 1): size for part in ("image", "text"
 CODES = {"model.width": 8, "model.blocks": 1}
 TOKENIZER = {"tokenizer.vocabulary": 400}
 _SIZES = {
-    "vit": SIZES,
-    "dvae": CODES,
-    "dalle": {**SIZES, **TOKENIZER},
-    "clip": {**ENCODERS, **TOKENIZER},
+    "classifier": SIZES,
+    "codes": CODES,
+    "painter": {**SIZES, **TOKENIZER},
+    "scorer": {**ENCODERS, **TOKENIZER},
     "translator": {**SIZES, **TOKENIZER},
 }
 
@@ -38,12 +39,14 @@ def shortened(arguments: list[str]) -> list[str]:
 
 def sizes(arguments: list[str]) -> dict[str, int]:
     """What makes the model of a training run small."""
+    from qkv.systems.registry import find_system
+
     recipe = Path(arguments[1])
     text = recipe.read_text() if recipe.suffix == ".yaml" and recipe.is_file() else ""
     if "--initial" in arguments:  # has its sizes already
         return {}
-    named = next((name for name in _SIZES if name in arguments or f"system: {name}" in text), "translator")
-    return _SIZES[named]
+    named = re.search(r"--system[ =](\S+)", " ".join(arguments)) or re.search(r"^system: (\S+)", text, re.MULTILINE)
+    return _SIZES[find_system(named[1], "the documentation").name if named else "translator"]
 
 
 def run(arguments: list[str]) -> int:

@@ -115,7 +115,7 @@ def test_divergence_is_that_of_torch() -> None:
 def test_straight_through_gives_the_nearest_code_and_passes_the_gradient_as_it_is() -> None:
     quantiser = vector_quantiser(codes=9, d_code=3)
     x = torch.randn(2, 3, 4, 4, requires_grad=True)
-    quantised = quantiser(x, 1.0)
+    quantised = quantiser(x)
     distances = torch.cdist(x.movedim(1, -1).reshape(-1, 3), quantiser.codebook)
     assert torch.equal(quantised.codes.flatten(), distances.argmin(1))
     torch.testing.assert_close(quantised.vectors, look_up(quantiser.codebook, quantised.codes))
@@ -140,7 +140,7 @@ def test_codes_find_the_centres_that_k_means_finds() -> None:
         means = torch.stack([points[nearest == code].mean(0) for code in range(4)])
     x = points.T.reshape(1, 2, 10, 10)
     for _ in range(100):
-        quantiser(x, 1.0)
+        quantiser(x)
         quantiser.update(quantiser.take_statistics())
     torch.testing.assert_close(quantiser.codebook.data, means)
 
@@ -152,7 +152,7 @@ def test_one_update_is_the_moving_average_of_counts_and_sums() -> None:
     counts, sums = quantiser.shares.data.clone(), quantiser.shares.data[:, None] * quantiser.codebook.data
     for _ in range(3):
         x = torch.randn(1, 2, 4, 4)
-        quantised = quantiser(x, 1.0)
+        quantised = quantiser(x)
         assigned = nn.functional.one_hot(quantised.codes.flatten(), 3).float()
         counts = 0.9 * counts + 0.1 * assigned.sum(0) / 16
         sums = 0.9 * sums + 0.1 * assigned.T @ x[0].flatten(1).T / 16
@@ -168,7 +168,7 @@ def test_dead_codes_become_vectors_of_the_batch() -> None:
     quantiser.codebook.data[3] = 1e6  # far from everything
     alive = quantiser.codebook.data.clone()
     x = torch.randn(2, 2, 3, 3)
-    quantiser(x, 1.0)
+    quantiser(x)
     quantiser.update(quantiser.take_statistics())
     points = x.movedim(1, -1).reshape(-1, 2)
     assert torch.cdist(quantiser.codebook.data, points).min(1).values[3] == 0
@@ -180,9 +180,9 @@ def test_dead_codes_become_vectors_of_the_batch() -> None:
 def test_the_first_update_draws_all_codes_from_the_batch() -> None:
     quantiser = vector_quantiser(codes=50, d_code=2, decay=0.99)
     x = 100 + torch.randn(1, 2, 8, 8)
-    quantiser(x, 1.0)
+    quantiser(x)
     quantiser.update(quantiser.take_statistics())
-    assert len(quantiser(x, 1.0).codes.unique()) > 20
+    assert len(quantiser(x).codes.unique()) > 20
 
 
 def test_batches_gathered_one_by_one_are_one_large_batch() -> None:
@@ -191,7 +191,7 @@ def test_batches_gathered_one_by_one_are_one_large_batch() -> None:
     for quantiser, batches in ((whole, [x]), (parts, x.split([2, 3, 4]))):
         quantiser.shares.data.fill_(0.25)  # none is dead
         for batch in batches:
-            quantiser(batch, 1.0)
+            quantiser(batch)
         quantiser.update(quantiser.take_statistics())
     torch.testing.assert_close(parts.codebook.data, whole.codebook.data)
     torch.testing.assert_close(parts.shares.data, whole.shares.data)

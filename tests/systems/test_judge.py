@@ -56,7 +56,7 @@ def test_what_cannot_be_judged_is_refused_before_drawing(
     painter: Painter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = qkv.load(tiny_vit(tmp_path / "vit"), device="cpu")
-    monkeypatch.setattr(painter, "_draw", None)
+    monkeypatch.setattr(painter, "draw_tokens", None)
     with pytest.raises(QkvError, match=r"the caption 'a red bird' must name exactly one label .* names none; .* ant, "):
         painter.draw(["a bee", "a red bird"], scorer=classifier)
     with pytest.raises(QkvError, match="rerank and scorer are two ways to order"):

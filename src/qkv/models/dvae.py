@@ -127,7 +127,8 @@ class DVAE(nn.Module):
         Raises:
             ValueError: a side of the pictures is no multiple of a code's.
         """
-        quantised = self.quantiser(self._features(images), temperature)
+        relaxation = (temperature,) if isinstance(self.quantiser, GumbelQuantiser) else ()
+        quantised = self.quantiser(self._features(images), *relaxation)
         return DVAEOutput(*self._pixels(quantised.vectors), quantised.codes, quantised.penalty)
 
     def encode(self, images: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:

@@ -134,19 +134,16 @@ class VectorQuantiser(nn.Module):
         self._decay = decay
         self._gathered: CodeStatistics | None = None
 
-    def forward(self, x: Float[Tensor, "B F h w"], temperature: float | Float[Tensor, ""]) -> Quantised:
-        """The vectors of the nearest codes.
-
-        Args:
-            x: features.
-            temperature: of no use here.
-        """
+    def forward(self, x: Float[Tensor, "B F h w"]) -> Quantised:
+        """The vectors of the nearest codes."""
         vectors = self.project(x).float()
         codes = self._nearest(vectors)
         found = look_up(self.codebook, codes)
-        if self.training:
-            self._gather(vectors.detach(), codes)
-        return Quantised(vectors + (found - vectors).detach(), codes, (vectors - found).square().sum(1))
+        penalty = (vectors - found).square().sum(1)
+        if not self.training:
+            return Quantised(found, codes, penalty)
+        self._gather(vectors.detach(), codes)
+        return Quantised(vectors + (found - vectors).detach(), codes, penalty)
 
     def encode(self, x: Float[Tensor, "B F h w"]) -> Int[Tensor, "B h w"]:
         """The nearest codes."""

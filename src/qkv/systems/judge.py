@@ -1,12 +1,17 @@
-"""What ranks pictures by a caption, whatever model is behind it; and which label of a classifier a caption names."""
+"""What judges pictures, whatever model is behind it: by a caption, or by reading classes; and which class one names."""
 
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
+from qkv.data.pictures.decode import Picture
 from qkv.errors import QkvError
+from qkv.systems.registry import load, system_of, systems
+from qkv.systems.system import System
 
 _SHOWN = 12  # labels in a message
 _ALTERNATIVES = re.compile(r"[/,;|]")  # "T-shirt/top" and "tench, Tinca tinca" name one class in two ways
@@ -27,6 +32,62 @@ class Judge(Protocol):
             QkvError: the caption cannot be judged by, however many pictures there are.
         """
         ...
+
+
+class Read(Protocol):
+    """A class that is read from a picture."""
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        ...
+
+
+class ClassReader(Protocol):
+    """Says which class a picture is of, and by what it tells."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The classes."""
+        ...
+
+    def classify(
+        self, images: Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
+    ) -> Sequence[Sequence[Read]]:
+        """The most probable classes of each picture, best first."""
+        ...
+
+    def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
+        """What the classes are read from: a vector for each picture."""
+        ...
+
+
+def open_judge(model: str) -> Judge:
+    """Load a model that judges pictures by a caption.
+
+    Raises:
+        QkvError: there is no such model, or it cannot.
+    """
+    return _open(model, ("judge",), "judge pictures")
+
+
+def open_reader(model: str) -> ClassReader:
+    """Load a model that reads classes from pictures.
+
+    Raises:
+        QkvError: there is no such model, or it cannot.
+    """
+    return _open(model, ("classify", "features"), "judge what pictures show")
+
+
+def _open(model: str, methods: Sequence[str], what: str) -> Any:
+    def able(system: System) -> bool:
+        return all(hasattr(system.part("pipeline").Pipeline, method) for method in methods)
+
+    if not able(found := system_of(model)):
+        instead = " or ".join(system.called for system in systems() if able(system))
+        raise QkvError(f"{model} is {found.called}, which cannot {what}: give {instead}")
+    return load(model)
 
 
 def named_label(caption: str, labels: Sequence[str]) -> int:

@@ -1,9 +1,11 @@
 """What suggestions of several systems share."""
 
 import math
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +13,9 @@ import yaml
 
 from qkv.config import assign, parse
 from qkv.data.captions.sources import CaptionSource
+from qkv.data.pictures.decode import is_picture
 from qkv.data.pictures.sources import PictureSource
-from qkv.data.table import MissingColumn
+from qkv.data.table import MissingColumn, column_names
 from qkv.errors import QkvError
 from qkv.systems.system import Asked
 
@@ -21,6 +24,7 @@ Found = TypeVar("Found")
 
 _TAKEN_FOR_GRANTED = {"caption": "captions", "image": "image_column", "label": "label_column"}
 """Columns that a table has unless the field of its source says otherwise."""
+_FOLDERS = 100  # that are looked into
 _TEXT_LENGTHS = (16, 32, 64, 128, 256)
 
 _BYTES_PER_TOKEN = 2  # of a vocabulary that is learnt from captions alone; a letter of Korean has three
@@ -43,10 +47,6 @@ def training(steps: int, parts: int) -> dict[str, Any]:
         "ema": min(0.999, 1 - 10 / steps),
         "validate_every": max(steps // 10, 50),
     }
-
-
-def _grid(model: Mapping[str, Any]) -> int:
-    return model["image_size"] // 2 ** model["downsamplings"]
 
 
 def encoder(d_model: int, n_layers: int, side: int, channels: int, on_accelerator: bool) -> dict[str, Any]:
@@ -111,3 +111,28 @@ def with_corpora(sections: Mapping[str, Any], sources: Sequence[PictureSource | 
 def name_of(data: Path) -> str:
     """A name for a run on some data."""
     return data.resolve().name.split(".")[0]
+
+
+def captions_at(data: Sequence[Path]) -> str | None:
+    """What is there, if it is pictures with captions: .txt files beside them, a table or a shard; in a few words."""
+    if len(data) != 1:
+        return None
+    [path] = data
+    if path.is_dir():
+        inside = islice(os.walk(path), _FOLDERS)
+        captioned = any(_has_captions(Path(folder), names) for folder, _, names in inside)
+        return "pictures with captions beside them" if captioned else None
+    if path.suffix.lower() == ".tar":
+        return "a shard"
+    return "a table of pictures with captions" if {"image", "caption"} <= set(column_names(path)) else None
+
+
+def _has_captions(folder: Path, names: Sequence[str]) -> bool:
+    texts = {name.removesuffix(".txt") for name in names if name.endswith(".txt")}
+    return any(Path(name).stem in texts and is_picture(folder / name) for name in names)
+
+
+def next_step(text: str, data: Path) -> str:
+    """The text of `Suggested.next_step`, with the data that is trained on for {data}."""
+    quoted = shlex.quote(str(data)).replace("{", "{{").replace("}", "}}")
+    return text.replace("{data}", quoted)

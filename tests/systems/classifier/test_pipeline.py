@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.tiny_vit import LABELS, tiny_vit
 
 import qkv
-from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.pictures.readers import open_pictures
+from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
+from qkv.runtime.engine import Engine
 from qkv.systems.classifier.pipeline import Classifier, Prediction
-from qkv.systems.classifier.report import evaluate_classifier
+from qkv.systems.classifier.report import report
+from qkv.systems.classifier.saved import Saved
+from tiny_vit import LABELS, tiny_vit
 
 
 @pytest.fixture
@@ -72,9 +75,9 @@ def test_a_picture_that_cannot_be_read_is_named(classifier: Classifier, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": []}, "lacks labels, model or preprocessing"),
+        ({"labels": []}, "labels: there is none"),
         ({"temperature": 0}, "temperature must be a positive number"),
-        ({"temperature": None}, "temperature must be a positive number"),
+        ({"temperature": None}, "temperature: Input should be a valid number"),
         ({"labels": ["one"]}, "head.weight is"),
         ({"preprocessing": {"size": 8, "channels": 1, "mean": [0.5], "std": [0.5]}}, "preprocessing.channels"),
         ({"model": {"d_modl": 3}}, "did you mean 'd_model'"),
@@ -95,16 +98,16 @@ def test_a_report_counts_what_classify_says(classifier: Classifier, tmp_path: Pa
         (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
         picture.save(tmp_path / "set" / name / f"{i}.png")
     (tmp_path / "set" / "ant" / "text.png").write_text("no picture")
-    report = evaluate_classifier(classifier, Pictures.open(PictureSource.of(tmp_path / "set")))
+    found = report(classifier, open_pictures(PictureSource.of(tmp_path / "set")))
     best = [row[0].label for row in classifier.classify(pictures(40))]
-    assert report.pictures == 40
-    assert report.accuracy == pytest.approx(np.mean([label == LABELS[i % 2] for i, label in enumerate(best)]))
-    assert report.top_5_accuracy == 1
-    assert report.confusion.sum(0).tolist() == [best.count(label) for label in LABELS]
-    assert report.confusion.sum(1).tolist() == [20, 20, 0]
-    assert [score.count for score in report.classes] == [20, 20, 0]
-    assert len(report.unreadable) == 1
-    assert json.loads(json.dumps(report.to_json()))["classes"][0]["name"] == "ant"
+    assert found.pictures == 40
+    assert found.accuracy == pytest.approx(np.mean([label == LABELS[i % 2] for i, label in enumerate(best)]))
+    assert found.top_5_accuracy == 1
+    assert found.confusion.sum(0).tolist() == [best.count(label) for label in LABELS]
+    assert found.confusion.sum(1).tolist() == [20, 20, 0]
+    assert [score.count for score in found.classes] == [20, 20, 0]
+    assert len(found.unreadable) == 1
+    assert json.loads(json.dumps(found.to_json()))["classes"][0]["name"] == "ant"
 
 
 def test_a_test_set_of_other_classes(classifier: Classifier, tmp_path: Path) -> None:
@@ -113,13 +116,15 @@ def test_a_test_set_of_other_classes(classifier: Classifier, tmp_path: Path) -> 
         (folder / name).mkdir(parents=True)
         pictures(1)[0].save(folder / name / "a.png")
     with pytest.raises(QkvError, match=r"class '0' that the model does not know; choose from ant, bee, cow"):
-        evaluate_classifier(classifier, Pictures.open(PictureSource.of(folder)))
+        report(classifier, open_pictures(PictureSource.of(folder)))
     shutil.rmtree(folder / "wasp")
-    numbered = Classifier(classifier.model, ["1", "2", "3"], classifier.preprocessing)  # names, though of digits
+    names = ("1", "2", "3")  # though of digits
+    saved = Saved(model=classifier.model.config, labels=names, preprocessing=classifier.preprocessing)
+    numbered = Classifier(saved, Engine(classifier.model))
     with pytest.raises(QkvError, match="class '0' that the model does not know"):
-        evaluate_classifier(numbered, Pictures.open(PictureSource.of(folder)))
-    report = evaluate_classifier(classifier, Pictures.open(PictureSource.of(folder)))  # by number
-    assert report.confusion.sum(1).tolist() == [1, 0, 1]
+        report(numbered, open_pictures(PictureSource.of(folder)))
+    found = report(classifier, open_pictures(PictureSource.of(folder)))  # by number
+    assert found.confusion.sum(1).tolist() == [1, 0, 1]
 
 
 def test_grey_models_read_grey(tmp_path: Path) -> None:
@@ -133,5 +138,5 @@ def test_a_test_set_needs_only_the_classes_that_occur(classifier: Classifier, tm
     pictures(1)[0].save(tmp_path / "a.png")
     (tmp_path / "t.csv").write_text("image,label\na.png,0\n")
     names = ["bee", "never seen"]
-    report = evaluate_classifier(classifier, Pictures.open(PictureSource(table=str(tmp_path / "t.csv"), classes=names)))
-    assert report.confusion.sum(1).tolist() == [0, 1, 0]
+    found = report(classifier, open_pictures(PictureSource(table=str(tmp_path / "t.csv"), classes=names)))
+    assert found.confusion.sum(1).tolist() == [0, 1, 0]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,18 @@ from PIL import Image
 
 import qkv
 from qkv.config import parse
+from qkv.data.pictures.measure import Measure
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.errors import QkvError
 from qkv.model_directory import read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights
-from qkv.reporter import Reporter
-from qkv.systems.classifier.suggest import suggest_classifier
-from qkv.systems.classifier.task import ClassificationConfig, ClassificationTask
+from qkv.reporter import SILENT, Reporter
+from qkv.systems.classifier.saved import Saved
+from qkv.systems.classifier.suggest import sizes
+from qkv.systems.classifier.task import ClassifierConfig, ClassifierTask
 from qkv.train.config import TrainingConfig
+from qkv.train.task import Setting
 from qkv.train.trainer import Trainer
 from reporters import listening
 
@@ -42,15 +44,15 @@ def write_stripes(folder: Path, n: int = 40) -> Path:
 
 def create(
     tmp_path: Path, initial: Path | None = None, model: dict | None = None, said: Reporter | None = None, **fields
-) -> ClassificationTask:
+) -> ClassifierTask:
     folder = tmp_path / "stripes"
     if not folder.exists():
         write_stripes(folder)
     data = {"train": [{"folder": str(folder)}], "batch_size": 16, "holdout": 0.2}
     sections = {"data": data, "model": {**SIZES, "channels": 1, **(model or {})}, **fields}
-    config = parse(ClassificationConfig, sections, "test")
+    config = parse(ClassifierConfig, sections, "test")
     torch.manual_seed(0)
-    return ClassificationTask.create(config, tmp_path / "run", 1, said or Reporter(), initial)
+    return ClassifierTask.create(config, Setting(folder=tmp_path / "run", reporter=said or SILENT, initial=initial))
 
 
 def test_loss_is_the_cross_entropy_with_smoothed_targets(tmp_path: Path) -> None:
@@ -88,8 +90,8 @@ def exported(folder: Path, **preprocessing: object) -> Path:
     model = ViT(config, 2)
     torch.nn.init.normal_(model.head.weight)
     scale = Preprocessing(**{"size": 8, "channels": 1, "mean": (0.5,), "std": (0.5,), **preprocessing})
-    fields = {"model": asdict(config), "labels": ["lying", "standing"], "preprocessing": asdict(scale)}
-    save_model(folder, system="vit", config={**fields, "temperature": 1.0}, weights=get_weights(model), files={})
+    saved = Saved(model=config, labels=("lying", "standing"), preprocessing=scale)
+    save_model(folder, saved, get_weights(model), {})
     return folder
 
 
@@ -116,7 +118,7 @@ def test_an_initial_model_of_other_sizes_is_refused(tmp_path: Path) -> None:
     config = json.loads((initial / "config.json").read_text())
     config["preprocessing"]["std"] = "wide"
     (initial / "config.json").write_text(json.dumps(config))
-    with pytest.raises(QkvError, match=r"config\.json: preprocessing: std"):
+    with pytest.raises(QkvError, match=r"config\.json: preprocessing\.std"):
         create(tmp_path, initial)
 
 
@@ -159,11 +161,10 @@ def test_wrong_fields_are_refused(tmp_path: Path, fields: dict, message: str) ->
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("on_accelerator", [False, True])
 def test_suggestions_are_valid(pictures: int, side: int, channels: int, on_accelerator: bool) -> None:
-    suggestion = suggest_classifier(pictures, side, channels, on_accelerator)
-    sections = dict(suggestion.sections)
+    sections, reason = sizes(Measure(pictures, side, channels), on_accelerator)
     TrainingConfig(**sections.pop("training"))
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    config = parse(ClassificationConfig, sections, "test")
+    config = parse(ClassifierConfig, sections, "test")
     assert config.model.channels == channels
     assert 7 <= config.model.grid <= 16
-    assert suggestion.reason.startswith(f"{pictures:,} pictures")
+    assert reason.startswith(f"{pictures:,} pictures")

@@ -8,19 +8,19 @@ import torch
 from PIL import Image
 
 import qkv
-from qkv.data.captions import evaluation
 from qkv.data.captions.evaluation import open_pictures
+from qkv.data.pictures import listing
 from qkv.errors import QkvError
 from qkv.metrics.pictures import psnr, ssim
 from qkv.reporter import Reporter
-from qkv.systems.codes.report import evaluate_codes
+from qkv.systems.codes.report import report
 from tiny_codes import CODES, tiny_codes
 
 CONSOLE = Reporter()
 
 
 def test_scores_are_those_of_all_pictures_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_AT_ONCE", 16)
+    monkeypatch.setattr(listing, "_AT_ONCE", 16)
     codes, draw = qkv.load(tiny_codes(tmp_path / "model"), device="cpu"), np.random.default_rng(0)
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -30,21 +30,21 @@ def test_scores_are_those_of_all_pictures_at_once(tmp_path: Path, monkeypatch: p
     (folder / "99.png").write_bytes(b"no picture")
     steps: list[tuple[int, int]] = []
     data = open_pictures(folder, tmp_path / "cache", CONSOLE)
-    report = evaluate_codes(codes, data.pictures, lambda *step: steps.append(step))
+    found = report(codes, data.pictures, lambda *step: steps.append(step))
 
     x = torch.from_numpy(arrays).permute(0, 3, 1, 2) / 255
     with torch.no_grad():
         output = codes.model(x)
         y = codes.model.images(output.mean)
-    assert (report.psnr, report.ssim) == pytest.approx((psnr(x, y).mean().item(), ssim(x, y).mean().item()))
+    assert (found.psnr, found.ssim) == pytest.approx((psnr(x, y).mean().item(), ssim(x, y).mean().item()))
     counts = np.bincount(output.codes.flatten().numpy(), minlength=CODES.codes)
     shares = counts[counts > 0] / counts.sum()
-    assert (report.codebook.codes, report.codebook.use) == (CODES.codes, len(shares) / CODES.codes)
-    assert report.codebook.perplexity == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
-    assert (report.pictures, len(report.unreadable)) == (40, 1)
+    assert (found.codebook.codes, found.codebook.use) == (CODES.codes, len(shares) / CODES.codes)
+    assert found.codebook.perplexity == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+    assert (found.pictures, len(found.unreadable)) == (40, 1)
     shown = np.linspace(0, 40, 32).astype(int)
-    assert torch.equal(report.originals, x[shown[:-1]])  # the last one would be the one that cannot be read
-    assert torch.allclose(report.reconstructions, y[shown[:-1]], atol=1e-6)
+    assert torch.equal(found.originals, x[shown[:-1]])  # the last one would be the one that cannot be read
+    assert torch.allclose(found.reconstructions, y[shown[:-1]], atol=1e-6)
     assert steps == [(16, 41), (32, 41), (41, 41)]
 
 
@@ -54,4 +54,4 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     codes = qkv.load(tiny_codes(tmp_path / "model"), device="cpu")
     data = open_pictures(tmp_path / "pictures", tmp_path / "cache", CONSOLE)
     with pytest.raises(QkvError, match=r"no picture can be read; the first: .*0.png is not a picture"):
-        evaluate_codes(codes, data.pictures)
+        report(codes, data.pictures)

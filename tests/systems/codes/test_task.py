@@ -19,10 +19,10 @@ from qkv.model_directory import read_config, read_weights
 from qkv.models.dvae import DVAE, DVAEConfig, squeeze
 from qkv.models.weights import get_weights, set_weights
 from qkv.reporter import Reporter
-from qkv.systems.codes.task import ImageCodesConfig, ImageCodesTask, anneal, logit_laplace, reconstruction_loss
+from qkv.systems.codes.task import CodesConfig, CodesTask, anneal, logit_laplace, reconstruction_loss
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World, join
-from qkv.train.task import StepAware
+from qkv.train.task import Setting
 from qkv.train.trainer import Trainer
 
 COLOURS = np.array([[230, 60, 30], [20, 110, 200], [250, 250, 250], [10, 10, 10], [40, 200, 60], [240, 220, 20]])
@@ -44,18 +44,18 @@ def write_blocks(folder: Path, n: int = 64) -> Path:
 
 def create(
     tmp_path: Path, model: dict | None = None, batch_size: int = 32, initial: Path | None = None, **fields
-) -> ImageCodesTask:
+) -> CodesTask:
     folder = tmp_path / "blocks"
     if not folder.exists():
         write_blocks(folder)
     data = {"train": [{"folder": str(folder)}], "batch_size": batch_size, "holdout": 0.2}
     sections = {"data": data, "model": {**SIZES, **VQ, **(model or {})}, "penalty_warmup": 0, **fields}
     torch.manual_seed(0)
-    config = parse(ImageCodesConfig, sections, "test")
-    return ImageCodesTask.create(config, tmp_path / "run", 1, Reporter(), initial)
+    config = parse(CodesConfig, sections, "test")
+    return CodesTask.create(config, Setting(folder=tmp_path / "run", initial=initial))
 
 
-def trainer(run: Path, task: ImageCodesTask, world: World | None = None, **settings) -> Trainer:
+def trainer(run: Path, task: CodesTask, world: World | None = None, **settings) -> Trainer:
     run.mkdir(exist_ok=True)
     config = TrainingConfig(**{"warmup": 2, "device": "cpu", **settings})
     return Trainer(task, config, run, 1, Reporter(), world)
@@ -225,7 +225,6 @@ def test_schedules_are_half_cosines(tmp_path: Path) -> None:
     task = create(
         tmp_path, {"quantiser": "gumbel", "reconstruction": "logit_laplace"}, penalty_warmup=10, temperature_steps=20
     )
-    assert isinstance(task, StepAware)
     found = []
     for step in (0, 10, 20):
         task.begin_step(step)

@@ -42,7 +42,7 @@ def test_each_code_is_the_likeliest_after_those_before_it(tiny: Painter, guidanc
         with_caption, without = (logits(tiny, caption, drawing.codes, shown=shown) for shown in (True, False))
         assert drawing.codes.tolist() == (without + guidance * (with_caption - without)).argmax(1).tolist()
         with torch.no_grad():
-            expected = tiny.dvae.decode(drawing.codes.view(1, 4, 4))[0].permute(1, 2, 0)
+            expected = tiny.codes.model.decode(drawing.codes.view(1, 4, 4))[0].permute(1, 2, 0)
         assert np.abs(np.asarray(drawing.image) / 255 - expected.numpy()).max() <= 0.5 / 255 + 1e-6
 
 
@@ -74,7 +74,7 @@ def test_candidates_are_ranked_by_what_the_caption_explains(tiny: Painter) -> No
 def test_a_prime_is_completed(tiny: Painter) -> None:
     prime = Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8))
     with torch.no_grad():
-        given = tiny.dvae.encode(to_pixels(prime)[None] / 255)[0]
+        given = tiny.codes.model.encode(to_pixels(prime)[None] / 255)[0]
     for rows in (1, 3):
         for drawing in tiny.drawings(CAPTIONS[:1], n=3, prime=prime, keep_rows=rows, guidance=2.0)[0]:
             assert drawing.codes.view(4, 4)[:rows].tolist() == given[:rows].tolist()
@@ -122,7 +122,11 @@ def test_what_cannot_be_drawn(tiny: Painter, caption: str, options: dict, said: 
 def test_a_painter_has_a_guidance_of_its_own(tiny: Painter, tmp_path: Path) -> None:
     folder = tiny_painter(tmp_path / "model")
     config = folder / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "guidance": 4}))
+    fields = json.loads(config.read_text())
+    del fields["guidance"], fields["languages"]
+    config.write_text(json.dumps(fields))
+    assert qkv.load(folder).guidance == 1  # as those have that were made before painters had one
+    config.write_text(json.dumps({**fields, "guidance": 4}))
     own, plain, four = (
         pixels(one.draw(CAPTIONS[0], n=5, **how))
         for one, how in ((qkv.load(folder), {}), (tiny, {}), (tiny, {"guidance": 4.0}))
@@ -134,12 +138,18 @@ def test_a_painter_has_a_guidance_of_its_own(tiny: Painter, tmp_path: Path) -> N
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     folder = tiny_painter(tmp_path / "model")
     config = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(config.replace('"vocabulary":', '"guidance": "much", "vocabulary":'))
-    with pytest.raises(QkvError, match="guidance must be a number from 0 up, not 'much'"):
+    (folder / "config.json").write_text(config.replace('"guidance": 1.0', '"guidance": "much"'))
+    with pytest.raises(QkvError, match=r"config\.json: guidance: .* a valid number.*'much'; restore the file"):
+        qkv.load(folder)
+    (folder / "config.json").write_text(config.replace('"guidance": 1.0', '"guidance": -1.0'))
+    with pytest.raises(QkvError, match=r"guidance must be a number from 0 up, not -1\.0; restore"):
         qkv.load(folder)
     (folder / "config.json").write_text(config.replace('"grid": 4', '"grid": 5'))
-    with pytest.raises(QkvError, match="do not fit together"):
+    with pytest.raises(QkvError, match=r"model\.grid is 5, but the discrete VAE's is 4; restore"):
         qkv.load(folder)
     (folder / "config.json").write_text(config.replace('"dvae":', '"other":'))
-    with pytest.raises(QkvError, match="it is no painter's"):
+    with pytest.raises(QkvError, match=r"config\.json: unknown field 'other'"):
+        qkv.load(folder)
+    (folder / "config.json").write_text(config.replace('"vocabulary": ', '"vocabulary": 9'))
+    with pytest.raises(QkvError, match=r"vocabulary is 9\d+, but tokenizer.model has \d+ tokens; restore the folder"):
         qkv.load(folder)

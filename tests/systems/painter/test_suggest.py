@@ -1,31 +1,32 @@
 """Suggestions for codes and painters: valid for any number and size of pictures, and kept sizes of a trained model."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from qkv.config import parse
-from qkv.systems.codes.suggest import suggest_codes
-from qkv.systems.codes.task import ImageCodesConfig
-from qkv.systems.painter.suggest import suggest_painter
-from qkv.systems.painter.task import TextToImageConfig
+from qkv.data.pictures.measure import Measure
+from qkv.systems.codes.saved import Saved as SavedCodes
+from qkv.systems.codes.suggest import sizes as code_sizes
+from qkv.systems.codes.task import CodesConfig
+from qkv.systems.painter.saved import Saved
+from qkv.systems.painter.suggest import sizes as painter_sizes
+from qkv.systems.painter.task import PainterConfig
 from qkv.train.config import TrainingConfig
 
 
-def codes(pictures: int, *sizes: int, **options) -> tuple[ImageCodesConfig, TrainingConfig, str]:
-    suggestion = suggest_codes(pictures, *sizes, **options)
-    sections = dict(suggestion.sections)
+def codes(pictures: int, side: int, channels: int, **options) -> tuple[CodesConfig, TrainingConfig, str]:
+    sections, reason = code_sizes(Measure(pictures, side, channels), **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    return parse(ImageCodesConfig, sections, "test"), training, suggestion.reason
+    return parse(CodesConfig, sections, "test"), training, reason
 
 
-def painter(*arguments, **options) -> tuple[TextToImageConfig, TrainingConfig, str]:
-    suggestion = suggest_painter(*arguments, **options)
-    sections = dict(suggestion.sections)
+def painter(*arguments, **options) -> tuple[PainterConfig, TrainingConfig, str]:
+    sections, reason = painter_sizes(*arguments, **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    return parse(TextToImageConfig, {"codes": "x", **sections}, "test"), training, suggestion.reason
+    return parse(PainterConfig, {"codes": "x", **sections}, "test"), training, reason
 
 
 @pytest.mark.parametrize("pictures", [10, 3_001, 50_000, 10**6])
@@ -40,7 +41,7 @@ def test_suggestions_are_valid(pictures: int, side: int, channels: int, on_accel
     assert reason.startswith(f"{pictures:,} pictures, mostly {side} pixels wide or high: read at")
 
     for longest in (1, 40, 100_000):
-        drawing, _, reason = painter(pictures, longest, {"model": asdict(config.model)}, on_accelerator=on_accelerator)
+        drawing, _, reason = painter(pictures, longest, config.model.grid, on_accelerator=on_accelerator)
         assert drawing.model.grid == config.model.grid
         assert min(longest // 2, 256) <= drawing.model.text_length <= 256
         assert reason.startswith(f"{pictures:,} pictures, {config.model.grid} x {config.model.grid} codes each")
@@ -49,23 +50,23 @@ def test_suggestions_are_valid(pictures: int, side: int, channels: int, on_accel
 def test_more_pictures_are_given_larger_models() -> None:
     few, many = (codes(n, 32, 3)[0].model for n in (100, 10_000))
     assert few.codes < many.codes
-    config = {"model": asdict(few)}
-    assert painter(100, 40, config)[0].model.d_model < painter(10_000, 40, config)[0].model.d_model
+    assert painter(100, 40, few.grid)[0].model.d_model < painter(10_000, 40, few.grid)[0].model.d_model
 
 
 def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
     first, training, _ = codes(10_000, 32, 3)
-    saved = {"model": asdict(first.model), "preprocessing": asdict(first.preprocessing) | {"resize": "squash"}}
+    saved = SavedCodes(model=first.model, preprocessing=replace(first.preprocessing, resize="squash"))
     tuned, shorter, _ = codes(10_000, 500, 1, initial=saved)
     assert tuned.model == first.model and tuned.resize == "squash"
     assert shorter.max_steps < training.max_steps
     assert tuned.penalty_warmup == 0
-    gumbel = {**saved, "model": {**saved["model"], "quantiser": "gumbel", "reconstruction": "logit_laplace"}}
+    gumbel = replace(saved, model=replace(first.model, quantiser="gumbel", reconstruction="logit_laplace"))
     cooling, training, _ = codes(10_000, 32, 3, initial=gumbel)
     assert 0 < cooling.penalty_warmup < cooling.temperature_steps < training.max_steps
 
-    drawing, training, _ = painter(10_000, 40, saved)
-    again, shorter, _ = painter(100, 900, saved, initial={"model": asdict(drawing.model), "vocabulary": 777})
+    drawing, training, _ = painter(10_000, 40, 8)
+    initial = Saved(model=drawing.model, vocabulary=777, dvae=first.model, preprocessing=first.preprocessing)
+    again, shorter, _ = painter(100, 900, 8, initial=initial)
     assert {**asdict(again.model), "dropout": 0} == {**asdict(drawing.model), "dropout": 0}
     assert again.tokenizer.vocabulary == 777 and again.data.text_length == drawing.data.text_length
     assert shorter.learning_rate < training.learning_rate

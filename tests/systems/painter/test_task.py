@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,10 @@ from qkv.model_directory import read_weights, save_model
 from qkv.models.dvae import DVAE, DVAEConfig
 from qkv.models.weights import get_weights
 from qkv.reporter import Reporter
-from qkv.systems.painter.task import TextToImageConfig, TextToImageTask
+from qkv.systems.codes.saved import Saved
+from qkv.systems.painter.task import PainterConfig, PainterTask
 from qkv.train.config import TrainingConfig
+from qkv.train.task import Setting
 from qkv.train.trainer import Trainer
 
 COLOURS = {
@@ -54,8 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(file)
         file.with_suffix(".txt").write_text(f"a {name} wall\nthe {name} one\n")
     as_they_are = Preprocessing(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
-    config = {"model": asdict(CODES), "preprocessing": asdict(as_they_are)}
-    save_model(place / "codes", system="dvae", config=config, weights=get_weights(palette()), files={})
+    saved = Saved(model=CODES, preprocessing=as_they_are)
+    save_model(place / "codes", saved, get_weights(palette()), {})
     return place
 
 
@@ -83,9 +85,7 @@ def train(task, run: Path, steps: int, **settings):
     return Trainer(task, TrainingConfig(**{**config, "device": "cpu", **settings}), run, 1, Reporter()).train()
 
 
-def create(
-    folder: Path, run: Path, model: dict | None = None, initial: Path | None = None, **fields
-) -> TextToImageTask:
+def create(folder: Path, run: Path, model: dict | None = None, initial: Path | None = None, **fields) -> PainterTask:
     data = {"train": [{"folder": str(folder / "pictures"), "language": "en"}], "batch_size": 16, "text_length": 8}
     sections = {
         "codes": str(folder / "codes"),
@@ -95,8 +95,8 @@ def create(
         **fields,
     }
     torch.manual_seed(0)
-    config = parse(TextToImageConfig, sections, "test")
-    return TextToImageTask.create(config, run, 1, Reporter(), initial)
+    config = parse(PainterConfig, sections, "test")
+    return PainterTask.create(config, Setting(folder=run, initial=initial))
 
 
 def test_it_learns_to_draw_what_a_caption_names(folder: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
         ({"guidance": 2.0, "caption_dropout": 0.0}, "guidance 2.0 needs pictures without their captions: raise"),
         ({"text_weight": -0.1}, "text_weight must be at least 0 and below 1"),
         ({"codes": "nowhere"}, "codes: there is no model 'nowhere'"),
-        ({"codes": "multi30k"}, "is of the system 'translator'; choose a model of the system 'dvae'"),
+        ({"codes": "multi30k"}, "is a translator, not a discrete VAE: choose one"),
     ],
 )
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path, fields: dict, said: str) -> None:

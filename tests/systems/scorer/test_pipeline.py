@@ -67,9 +67,9 @@ def test_what_cannot_be_scored_is_named(folder: Path, tmp_path: Path) -> None:
 def test_a_folder_that_does_not_fit_together_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     for section, field, value, said in (
-        ("preprocessing", "size", 12, "do not fit together"),
+        ("preprocessing", "size", 12, "preprocessing.size is 12, but the encoder of pictures has 8; restore"),
         ("model", "d_shared", 9, r"head\.weight is \[8, 16\], the model needs \[9, 16\]"),
-        ("model", "image", None, r"config\.json: model: image"),
+        ("model", "image", None, r"config\.json: model\.image: "),
     ):
         changed = {**config, section: {**config[section], field: value}}
         (folder / "config.json").write_text(json.dumps(changed))
@@ -77,7 +77,7 @@ def test_a_folder_that_does_not_fit_together_is_refused(folder: Path) -> None:
             qkv.load(folder, device="cpu")
     for name in ("model", "preprocessing"):
         (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if key != name}))
-        with pytest.raises(QkvError, match="lacks model or preprocessing: it is no scorer's"):
+        with pytest.raises(QkvError, match=rf"config\.json: {name}: Field required; restore the file"):
             qkv.load(folder, device="cpu")
 
 

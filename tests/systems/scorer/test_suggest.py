@@ -1,21 +1,24 @@
 """Suggestions for scorers: valid for any number and size of pictures, and kept sizes of a trained model."""
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 
 from qkv.config import parse
-from qkv.systems.scorer.suggest import suggest_scorer
-from qkv.systems.scorer.task import ContrastiveConfig
+from qkv.data.pictures.measure import Measure
+from qkv.systems.scorer.saved import Saved
+from qkv.systems.scorer.suggest import sizes
+from qkv.systems.scorer.task import ScorerConfig
 from qkv.train.config import TrainingConfig
 
 
-def scorer(*sizes: int, **options) -> tuple[ContrastiveConfig, TrainingConfig, str]:
-    suggestion = suggest_scorer(*sizes, **options)
-    sections = dict(suggestion.sections)
+def scorer(
+    pictures: int, side: int, channels: int, longest: int, **options
+) -> tuple[ScorerConfig, TrainingConfig, str]:
+    sections, reason = sizes(Measure(pictures, side, channels), longest, **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    return parse(ContrastiveConfig, sections, "test"), training, suggestion.reason
+    return parse(ScorerConfig, sections, "test"), training, reason
 
 
 @pytest.mark.parametrize("pictures", [10, 3_001, 50_000, 10**6])
@@ -45,8 +48,8 @@ def test_more_pictures_are_given_larger_models_and_fewer_epochs() -> None:
 
 def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
     first, training, _ = scorer(10_000, 32, 3, 40)
-    preprocessing = asdict(first.preprocessing) | {"resize": "squash"}
-    saved = {"model": asdict(first.model), "vocabulary": 777, "preprocessing": preprocessing}
+    preprocessing = replace(first.preprocessing, resize="squash")
+    saved = Saved(model=first.model, vocabulary=777, preprocessing=preprocessing)
     tuned, shorter, _ = scorer(200, 500, 1, 900, initial=saved)
     assert (tuned.model, tuned.resize, tuned.tokenizer.vocabulary) == (first.model, "squash", 777)
     assert shorter.max_steps < training.max_steps and shorter.learning_rate < training.learning_rate

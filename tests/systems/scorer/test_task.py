@@ -15,8 +15,10 @@ from qkv.errors import QkvError
 from qkv.model_directory import read_weights
 from qkv.models.weights import get_weights
 from qkv.reporter import Reporter
-from qkv.systems.scorer.task import ContrastiveConfig, ContrastiveTask, belong, contrastive_loss, finds
+from qkv.systems.scorer.report import belong, candidate_sets, finds
+from qkv.systems.scorer.task import ScorerConfig, ScorerTask, contrastive_loss
 from qkv.train.config import TrainingConfig
+from qkv.train.task import Setting
 from qkv.train.trainer import Trainer
 
 COLOURS = {
@@ -49,12 +51,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def create(folder: Path, run: Path, initial: Path | None = None, **fields) -> ContrastiveTask:
+def create(folder: Path, run: Path, initial: Path | None = None, **fields) -> ScorerTask:
     source = {"table": str(folder / "t.csv"), "captions": {language: language for language in PHRASES}}
     data = {"train": [source], "batch_size": 24, "text_length": 16, "holdout": 0.2}
     config = {"data": data, "tokenizer": {"vocabulary": 300}, "model": MODEL, **fields}
     torch.manual_seed(0)
-    return ContrastiveTask.create(parse(ContrastiveConfig, config, "test"), run, 1, Reporter(), initial)
+    return ScorerTask.create(parse(ScorerConfig, config, "test"), Setting(folder=run, initial=initial))
 
 
 def by_hand(logits: np.ndarray, right: np.ndarray) -> float:
@@ -119,10 +121,9 @@ def test_a_tie_is_no_find() -> None:
     assert finds(scores, right).tolist() == [True, False, False, True]
 
 
-def test_every_pair_is_looked_for_once_among_as_many_candidates(folder: Path, tmp_path: Path) -> None:
-    task = create(folder, tmp_path / "run", candidates=10)
+def test_every_pair_is_looked_for_once_among_as_many_candidates() -> None:
     for n_pairs in (3, 10, 34):
-        sets = list(task._candidates(n_pairs))
+        sets = list(candidate_sets(n_pairs, 10, seed=1))
         assert {len(rows.unique()) for rows, _ in sets} == {min(10, n_pairs)}
         assert sorted(torch.cat([rows[:new] for rows, new in sets]).tolist()) == list(range(n_pairs))
 

@@ -126,7 +126,7 @@ class _Initial:
         )
 
 
-class ClassifierTask(Task):
+class ClassifierTask(Task[ViT, ImageData]):
     """A Vision Transformer with its pictures."""
 
     Config = ClassifierConfig

@@ -1,18 +1,19 @@
 """How well pictures come back from their codes, and how much of the codebook they use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from qkv.data.pictures.listing import EvenSample, PictureList
 from qkv.errors import QkvError
 from qkv.metrics.codes import codebook_use, perplexity
 from qkv.metrics.pictures import psnr, ssim
-from qkv.systems.codes.pipeline import ImageCodes
+from qkv.models.dvae import DVAEOutput
+from qkv.systems.codes.pipeline import Codes
 
 _SHOWN = 32
 
@@ -73,7 +74,7 @@ class CodesMeter:
         total: how many pictures there will be, readable or not.
     """
 
-    def __init__(self, codes: ImageCodes, total: int) -> None:
+    def __init__(self, codes: Codes, total: int) -> None:
         self._codes = codes
         self._sample = EvenSample(total, _SHOWN)
         self._counts = torch.zeros(codes.model.config.codes, dtype=torch.int64)
@@ -81,26 +82,28 @@ class CodesMeter:
         self._pictures = 0
         self._shown: list[Tensor] = []
 
-    def add(self, numbers: list[int], pixels: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def add(
+        self, numbers: Sequence[int], images: Float[Tensor, "B C H W"]
+    ) -> tuple[DVAEOutput, Float[Tensor, "B C H W"]]:
         """Count some pictures in.
 
         Args:
             numbers: of the pictures among all.
-            pixels: the pictures, at the model's size.
+            images: the pictures as the model reads them, from 0 to 1.
 
         Returns:
-            Their reconstructions, from 0 to 1.
+            What the model makes of them, and their reconstructions, from 0 to 1.
         """
-        codes = self._codes.encode_pixels(pixels)
-        originals, decoded = pixels.float() / 255, self._codes.decode_pixels(codes).float().cpu()
-        self._counts += codes.flatten().cpu().bincount(minlength=len(self._counts))
-        self._sums += torch.stack([psnr(originals, decoded).sum(), ssim(originals, decoded).sum()])
+        output = self._codes.run(images)
+        decoded = self._codes.model.images(output.mean)
+        self._counts += output.codes.flatten().bincount(minlength=len(self._counts))
+        self._sums += torch.stack([psnr(images, decoded).sum(), ssim(images, decoded).sum()])
         self._pictures += len(numbers)
         rows = self._sample.rows(numbers)
-        self._shown.append(torch.stack([originals[rows], decoded[rows]]))
-        return decoded
+        self._shown.append(torch.stack([images[rows], decoded[rows]]))
+        return output, decoded
 
-    def report(self, unreadable: list[str]) -> CodesReport:
+    def report(self, unreadable: Sequence[str] = ()) -> CodesReport:
         """What has been counted.
 
         Args:
@@ -119,13 +122,11 @@ class CodesMeter:
         )
 
 
-def evaluate_codes(
-    codes: ImageCodes, pictures: PictureList, progress: Callable[[int, int], object] | None = None
-) -> CodesReport:
+def report(codes: Codes, pictures: PictureList, progress: Callable[[int, int], object] | None = None) -> CodesReport:
     """Reconstruct all pictures and compare.
 
     Args:
-        codes: the discrete VAE.
+        codes: what `qkv.load` returns.
         pictures: the pictures.
         progress: called after each batch with the pictures done, and how many there are.
 
@@ -135,7 +136,7 @@ def evaluate_codes(
     meter, unreadable, done = CodesMeter(codes, len(pictures)), list[str](), 0
     for batch in pictures.batches(codes.preprocessing):
         if batch.numbers:
-            meter.add(batch.numbers, batch.pixels)
+            meter.add(batch.numbers, codes.preprocessing.normalise(batch.pixels))
         unreadable += batch.unreadable
         done += len(batch.numbers) + len(batch.unreadable)
         if progress is not None:

@@ -1,19 +1,30 @@
 """Sensible sizes for the codes of a number of pictures, for training without a recipe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from qkv.systems.suggestion import Suggestion, _grid, training
+from qkv.data.pictures.decode import is_picture
+from qkv.data.pictures.measure import Measure, measure
+from qkv.data.pictures.sources import PictureSource
+from qkv.data.table import column_names
+from qkv.models.dvae import DVAEConfig
+from qkv.reporter import Reporter
+from qkv.systems.codes.saved import Saved
+from qkv.systems.suggestion import measured, name_of, next_step, sources_of, training, with_corpora
+from qkv.systems.system import Asked, Suggested
 
-_CODES_BATCH = 64
-
-
+_BATCH = 64
 _PARTS = 4
+_FOLDERS = 100  # that are looked into
 
 
 @dataclass(frozen=True)
-class _Codebook:
+class _Size:
     """What suits up to so many pictures: the more there are, the more codes find a use."""
 
     pictures: float
@@ -22,63 +33,92 @@ class _Codebook:
     epochs: int
 
 
-_CODEBOOKS = (
-    _Codebook(pictures=3_000, codes=256, width=32, epochs=100),
-    _Codebook(pictures=30_000, codes=512, width=64, epochs=40),
-    _Codebook(pictures=300_000, codes=1024, width=64, epochs=15),
-    _Codebook(pictures=float("inf"), codes=4096, width=128, epochs=5),
+_SIZES = (
+    _Size(pictures=3_000, codes=256, width=32, epochs=100),
+    _Size(pictures=30_000, codes=512, width=64, epochs=40),
+    _Size(pictures=300_000, codes=1024, width=64, epochs=15),
+    _Size(pictures=float("inf"), codes=4096, width=128, epochs=5),
 )
 
 
-def suggest_codes(
-    pictures: int, side: int, channels: int, on_accelerator: bool = False, initial: Mapping[str, Any] | None = None
-) -> Suggestion:
-    """Sizes for a discrete VAE, the first of the two models that drawing needs.
+def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
+    """What is there, if it is any pictures; in a few words."""
+    if len(data) != 1 or options:
+        return None
+    [path] = data
+    if path.is_dir():
+        inside = (Path(place) / name for place, _, names in islice(os.walk(path), _FOLDERS) for name in names)
+        return "pictures" if any(map(is_picture, inside)) else None
+    if "idx3" in path.name:
+        return "pictures in the format of MNIST"
+    if path.suffix.lower() == ".tar":
+        return "a shard"
+    return "a table of pictures" if path.suffix.lower() != ".jsonl" and "image" in column_names(path) else None
+
+
+def suggest(asked: Asked, reporter: Reporter) -> Suggested:
+    """The recipe that suits pictures, whatever is on them.
+
+    Raises:
+        QkvError: the pictures cannot be found, or none can be read.
+    """
+    sources = sources_of(PictureSource, asked)
+    found = Measure.joined([measured(one, partial(measure, one, False, reporter)) for one in sources])
+    sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    return Suggested(
+        sections=with_corpora(sections, sources),
+        reason=reason,
+        name=f"{name_of(asked.data[0])}-codes",
+        next_step=next_step(
+            "once each picture has captions: qkv train {data} --system painter --codes {run}", asked.data[0]
+        ),
+    )
+
+
+def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
+    """Sections of a recipe, without the corpus, and the reason for them in one line.
 
     Args:
-        pictures: to train on.
-        side: pixels of the shorter side of a typical picture.
-        channels: 1 if all pictures are grey, else 3.
+        found: what the pictures are like.
         on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and batches in parts that several
             processes can share.
-        initial: config.json of the discrete VAE to start from, whose sizes are kept.
+        initial: the discrete VAE to start from, whose sizes are kept.
     """
-    size = next(size for size in _CODEBOOKS if pictures <= size.pictures)
-    model = _codebook(size, side, channels, on_accelerator) if initial is None else dict(initial["model"])
+    pictures = found.pictures
+    size = next(size for size in _SIZES if pictures <= size.pictures)
+    model = _codebook(size, found.side, found.channels, on_accelerator) if initial is None else initial.model
     epochs = size.epochs if initial is None else max(size.epochs // 5, 1)
-    steps = max(pictures * epochs // _CODES_BATCH, 1000)
+    steps = max(pictures * epochs // _BATCH, 1000)
     parts = 1 if on_accelerator else _PARTS
     sections: dict[str, Any] = {
-        "data": {"batch_size": _CODES_BATCH // parts, "augmentation": {"flip": True}},
-        "model": model,
+        "data": {"batch_size": _BATCH // parts, "augmentation": {"flip": True}},
+        "model": asdict(model),
         "training": {**training(steps, parts), "weight_decay": 1e-4, "beta2": 0.999},
     }
-    if model["quantiser"] == "vq":
+    if model.quantiser == "vq":
         sections["penalty_warmup"] = 0  # nothing is drawn at random that would have to settle first
     else:  # of the model to start from
         sections |= {"penalty_warmup": steps // 10, "temperature_steps": steps // 2}
     if initial is not None:
-        sections |= {name: initial["preprocessing"][name] for name in ("resize", "crop", "interpolation")}
-    pixels, grid = model["image_size"], _grid(model)
+        sections |= {name: getattr(initial.preprocessing, name) for name in ("resize", "crop", "interpolation")}
     reason = (
-        f"{pictures:,} pictures, mostly {side} pixels wide or high: read at {pixels} x {pixels} pixels, "
-        f"{grid} x {grid} codes of {model['codes']:,}, {steps:,} steps of {_CODES_BATCH} pictures"
+        f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
+        f"{model.image_size} pixels, {model.grid} x {model.grid} codes of {model.codes:,}, {steps:,} steps of {_BATCH} "
+        "pictures"
     )
-    return Suggestion(sections, reason)
+    return sections, reason
 
 
-def _codebook(size: _Codebook, side: int, channels: int, on_accelerator: bool) -> dict[str, Any]:
+def _codebook(size: _Size, side: int, channels: int, on_accelerator: bool) -> DVAEConfig:
     """A code for 4 x 4 pixels, which keeps eyes and letters apart; for 8 x 8 of pictures that would have too many."""
     choices = (28, 32, 64, 128, 256) if on_accelerator else (28, 32, 64)
     pixels = min((choice for choice in choices if choice >= side), default=choices[-1])
-    return {
-        "image_size": pixels,
-        "channels": channels,
-        "codes": size.codes,
-        "d_code": 64,
-        "width": size.width,
-        "downsamplings": 2 if pixels <= 64 else 3,
-        "blocks": 2,
-        "quantiser": "vq",
-        "reconstruction": "l1",
-    }
+    return DVAEConfig(
+        image_size=pixels,
+        channels=channels,
+        codes=size.codes,
+        width=size.width,
+        downsamplings=2 if pixels <= 64 else 3,
+        quantiser="vq",
+        reconstruction="l1",
+    )

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,25 @@ from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
 from qkv.figures.grid import draw_reconstructions
 from qkv.files import atomic_file
 from qkv.metrics.codes import codebook_use, perplexity
-from qkv.metrics.pictures import psnr, ssim
-from qkv.model_directory import read_weights, save_model
+from qkv.model_directory import CARD, read_weights, save_model
 from qkv.models.dvae import DVAE, DVAEConfig, DVAEOutput, Reconstruction, squeeze
 from qkv.models.quantiser import VectorQuantiser
-from qkv.models.weights import set_weights
-from qkv.reporter import Reporter
-from qkv.systems.card import codes_card
+from qkv.models.weights import count, get_weights, set_weights
+from qkv.runtime.engine import Engine
+from qkv.systems.codes.card import card
+from qkv.systems.codes.pipeline import Codes
+from qkv.systems.codes.report import CodesMeter
+from qkv.systems.codes.saved import Saved
+from qkv.train.task import Setting, Task
 
 _log = logging.getLogger(__name__)
 _DRAWING = "reconstructions.png"
-_SHOWN = 32
 _LEAST_USE = 10.0  # percent of the codebook
 _WEIGHTS = {("gumbel", "logit_laplace"): 6.6, ("vq", "mse"): 0.25, ("vq", "l1"): 0.25}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCodesConfig:
+class CodesConfig:
     """Everything about training a discrete VAE but the loop.
 
     Attributes:
@@ -94,14 +96,14 @@ class ImageCodesConfig:
         return self.model.quantiser, self.model.reconstruction
 
 
-class ImageCodesTask:
+class CodesTask(Task[DVAE, ImageData]):
     """A discrete VAE with its pictures."""
 
-    Config = ImageCodesConfig
+    Config = CodesConfig
     unit = "images"
     score = "psnr"
 
-    def __init__(self, config: ImageCodesConfig, data: ImageData, model: DVAE, folder: Path) -> None:
+    def __init__(self, config: CodesConfig, data: ImageData, model: DVAE, folder: Path) -> None:
         self.config, self.data, self.model = config, data, model
         self._folder = folder
         self._drawing = b""
@@ -110,40 +112,25 @@ class ImageCodesTask:
         self.begin_step(0)
 
     @classmethod
-    def create(
-        cls, config: ImageCodesConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
-    ) -> "ImageCodesTask":
+    def create(cls, config: CodesConfig, setting: Setting) -> "CodesTask":
         """Find the pictures, report on them, and build a model.
 
-        Args:
-            config: data and model.
-            folder: for what is derived from the data, and `reconstructions.png`, drawn at each validation.
-            seed: of held-out pictures, data order and augmentation.
-            reporter: is told of the work, and of what the data is like.
-            initial: a model directory whose weights to start from.
+        `reconstructions.png` is drawn in the run's folder at each validation.
 
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
-        data = ImageData.open(config.data, config.preprocessing, folder / "data", seed, reporter, labelled=False)
-        reporter.say(data.report)
-        model = DVAE(config.model)
-        sizes = config.model
-        reporter.say(
-            f"{sum(p.numel() for p in model.parameters()):,} parameters; a picture becomes {sizes.grid} x {sizes.grid} "
-            f"codes of {sizes.codes:,}, {sizes.grid**2 * math.log2(sizes.codes) / 8:,.0f} bytes",
+        place, say, sizes = setting.folder / "data", setting.reporter.say, config.model
+        data = ImageData.open(config.data, config.preprocessing, place, setting.seed, setting.reporter, labelled=False)
+        say(data.report)
+        model = DVAE(sizes)
+        say(
+            f"{count(get_weights(model)):,} parameters; a picture becomes {sizes.grid} x {sizes.grid} codes of "
+            f"{sizes.codes:,}, {sizes.grid**2 * math.log2(sizes.codes) / 8:,.0f} bytes"
         )
-        if initial is not None:
-            set_weights(model, read_weights(initial), str(initial))
-        return cls(config, data, model, folder)
-
-    def n_batches(self, epoch: int) -> int:
-        """Number of batches in an epoch."""
-        return self.data.n_batches(epoch)
-
-    def batch(self, epoch: int, index: int) -> ImageBatch:
-        """One batch, its augmentation drawn from (seed, epoch, index)."""
-        return self.data.batch(epoch, index)
+        if setting.initial is not None:
+            set_weights(model, read_weights(setting.initial), str(setting.initial))
+        return cls(config, data, model, setting.folder)
 
     def check_length(self, max_steps: int) -> None:
         """Warn of a temperature or a penalty of `gumbel` that would still be changing when training ends."""
@@ -198,34 +185,28 @@ class ImageCodesTask:
             `loss`, with the penalty's full weight; `psnr`, in decibels, and `ssim`, means over pictures;
             `codebook_use`, in percent; `codebook_perplexity`.
         """
-        sums = {"loss": 0.0, "psnr": 0.0, "ssim": 0.0}
-        counts = torch.zeros(self.config.model.codes, dtype=torch.float64)
-        shown = torch.linspace(0, self.data.n_validation - 1, min(_SHOWN, self.data.n_validation)).long()
-        pairs, start = [], 0
-        device = self.model.quantiser.codebook.device
+        codes = Codes(self._saved, Engine(self.model))
+        meter, loss, done = CodesMeter(codes, self.data.n_validation), 0.0, 0
         for batch in self.data.validation_batches():
-            images = batch.images.to(device)
-            output = self.model(images)
-            decoded = self.model.images(output.mean)
-            sums["loss"] += self._negative_elbo(output, images, self.config.full_weight).item()
-            sums["psnr"] += psnr(images, decoded).sum().item()
-            sums["ssim"] += ssim(images, decoded).sum().item()
-            counts += torch.bincount(output.codes.flatten(), minlength=len(counts)).cpu()
-            here = shown[(shown >= start) & (shown < start + len(images))] - start
-            pairs.append(torch.stack([batch.images[here], decoded.cpu()[here]]))
-            start += len(images)
-        self._draw(*torch.cat(pairs, dim=1))
-        use = {"codebook_use": 100 * codebook_use(counts), "codebook_perplexity": perplexity(counts)}
-        self._warn_of_collapse(use["codebook_use"])
-        return {name: total / start for name, total in sums.items()} | use
+            output, _ = meter.add(range(done, done + len(batch.images)), batch.images)
+            loss += self._negative_elbo(output, batch.images, self.config.full_weight).item()
+            done += len(batch.images)
+        found = meter.report()
+        self._draw(found.originals, found.reconstructions)
+        use = 100 * found.codebook.use
+        self._warn_of_collapse(use)
+        metrics = {"loss": loss / done, "psnr": found.psnr, "ssim": found.ssim}
+        return metrics | {"codebook_use": use, "codebook_perplexity": found.codebook.perplexity}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a model directory; its picture of reconstructions is that of the last validation."""
-        config = {"model": asdict(self.config.model), "preprocessing": asdict(self.config.preprocessing)}
-        parameters = sum(weight.numel() for weight in weights.values())
-        card = codes_card(self.config, facts, parameters, self.data.n_train)
-        files = {"README.md": card.encode(), _DRAWING: self._drawing}
-        save_model(folder, system="dvae", config=config, weights=weights, files=files)
+        counted = {"parameters": count(weights), "examples": f"{self.data.n_train:,} pictures"}
+        text = card(self.config.model, {**facts, **counted}, [source.path for source in self.config.data.train])
+        save_model(folder, self._saved, weights, {CARD: text.encode(), _DRAWING: self._drawing})
+
+    @property
+    def _saved(self) -> Saved:
+        return Saved(model=self.config.model, preprocessing=self.config.preprocessing)
 
     def _negative_elbo(
         self, output: DVAEOutput, images: Float[Tensor, "B C H W"], weight: float | Float[Tensor, ""]
@@ -284,3 +265,6 @@ def logit_laplace(
         log_scale: logarithm of its scale.
     """
     return -(x.logit() - mean).abs() * (-log_scale).exp() - log_scale - (2 * x * (1 - x)).log()
+
+
+TASK = CodesTask

@@ -1,52 +1,61 @@
-"""`qkv eval` of a discrete VAE: how well pictures come back from their codes."""
+"""What the command line does with a discrete VAE."""
 
-import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from qkv.figures.grid import draw_reconstructions
+from qkv.model_directory import find_model
+from qkv.reporter import Table
+from qkv.systems.codes.pipeline import Codes
+from qkv.systems.codes.report import CodesReport, report
+from qkv.systems.evaluation import open_data
+from qkv.systems.options import AsJson, Assignments, Model
+from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
+from qkv.terminal.reporter import TerminalReporter
 
 
-def evaluate_codes(model: str, data: Path, assignments: Sequence[str], grid: Path | None, as_json: bool) -> None:
-    """Measure a discrete VAE.
-
-    Args:
-        model: its name or folder.
-        data: pictures, or a recipe.
-        assignments: replace fields of the recipe.
-        grid: where to draw pictures over their reconstructions, if anywhere.
-        as_json: whether to print one JSON object instead of a table.
-
-    Raises:
-        QkvError: the pictures cannot be used.
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    import qkv
-    from qkv.figures.grid import draw_reconstructions
-    from qkv.files import atomic_file
-    from qkv.systems.codes import report as codes_report
-    from qkv.terminal.evaluation_data import open_data, temporary_cache
-    from qkv.terminal.progress import name_left_out, progress_of_stages
-
-    codes = qkv.load(model)
-    with temporary_cache() as cache:
-        found = open_data(data, cache, assignments)
-        with progress_of_stages() as show:
-            report = codes_report.evaluate_codes(codes, found.pictures, partial(show, data.name))
-    name_left_out([*found.left_out, *report.unreadable])
+def evaluate(
+    model: Model,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Pictures, in a folder, a table, an IDX file or a shard; or a run or the .yaml of a recipe, whose "
+            "validation pictures are taken."
+        ),
+    ],
+    grid: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw pictures over what comes back from their codes.")
+    ] = None,
+    set_: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a discrete VAE: how well pictures come back from their codes, and how much of the codebook they use."""
+    check_target("--grid", grid, ".png")
+    codes = Codes.load(find_model(model))
+    with TemporaryDirectory(prefix="qkv-") as cache, TerminalReporter() as reporter:
+        pictures = open_data(data, Path(cache), reporter, set_ or [])
+        found = report(codes, pictures.pictures, partial(reporter.progress, data.name))
+    name_left_out([*pictures.left_out, *found.unreadable])
     if grid is not None:
-        with atomic_file(grid) as temporary:
-            temporary.write_bytes(draw_reconstructions(report.originals, report.reconstructions))
+        write_bytes(grid, draw_reconstructions(found.originals, found.reconstructions))
     if as_json:
-        print(json.dumps({"model": model, "data": str(data), **report.to_json()}, ensure_ascii=False))
+        print_json({"model": model, "data": str(data), **found.to_json()})
         return
-    table = Table("measure", "value")
-    table.add_row("PSNR", f"{report.psnr:.2f} dB")
-    table.add_row("SSIM", f"{report.ssim:.4f}")
-    table.add_row("codebook use", f"{report.codebook.use:.1%} of {report.codebook.codes:,} codes")
-    table.add_row("codebook perplexity", f"{report.codebook.perplexity:,.1f}")
-    print(f"{model} on {data}, {report.pictures:,} pictures")
-    Console(markup=False).print(table)
+    _print_report(f"{model} on {data}, {found.pictures:,} pictures", found)
     if grid is not None:
         print(f"pictures over their reconstructions: {grid}")
+
+
+def _print_report(title: str, found: CodesReport) -> None:
+    rows = [
+        ("PSNR", f"{found.psnr:.2f} dB"),
+        ("SSIM", f"{found.ssim:.4f}"),
+        ("codebook use", f"{found.codebook.use:.1%} of {found.codebook.codes:,} codes"),
+        ("codebook perplexity", f"{found.codebook.perplexity:,.1f}"),
+    ]
+    print(title)
+    print_table(Table(("measure", "value"), rows))

@@ -11,21 +11,24 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from qkv.config import parse
 from qkv.data.pictures.decode import Picture, open_picture
-from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
 from qkv.generation import Guided, Sampling
-from qkv.model_directory import read_config, read_weights
-from qkv.models.dalle import Dalle, DalleConfig
-from qkv.models.dvae import DVAE, DVAEConfig
+from qkv.model_directory import CONFIG, read_saved, read_weights
+from qkv.models.dalle import Dalle
+from qkv.models.dvae import DVAE
 from qkv.models.weights import part_of, set_weights
-from qkv.runtime import inference_device
-from qkv.systems.codes.pipeline import ImageCodes
+from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.codes.pipeline import Codes
 from qkv.systems.judge import Judge
 from qkv.systems.painter.drawing import draw_codes
+from qkv.systems.painter.saved import Saved
+
+TOKENIZER = "tokenizer.model"
+DECODER, CODES = "dalle", "dvae"
+"""What the names of the two models' weights begin with, in the one file that holds both."""
 
 _ROWS = 64  # pictures drawn at once, which bounds the memory
 _NOT_YET = 127  # grey level of what is still to be drawn
@@ -67,19 +70,22 @@ class Drawing:
 class Painter:
     """A trained DALL-E.
 
+    Args:
+        saved: what its config.json holds.
+        tokenizer: of captions.
+        engine: runs the decoder.
+        codes: pictures to codes and back.
+
     Attributes:
         model: the decoder.
-        dvae: codes to pictures and back.
+        codes: pictures to codes and back, by the discrete VAE that it draws with.
         tokenizer: of captions.
-        preprocessing: from a picture to what `dvae` reads.
         guidance: how closely it follows captions unless it is told otherwise.
     """
 
-    def __init__(
-        self, model: Dalle, dvae: DVAE, tokenizer: Tokenizer, preprocessing: Preprocessing, guidance: float = 1.0
-    ) -> None:
-        self.model, self.dvae = model.eval(), dvae.eval()
-        self.tokenizer, self.preprocessing, self.guidance = tokenizer, preprocessing, guidance
+    def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
+        self.model, self.codes, self._engine = engine.model, codes, engine
+        self.tokenizer, self.guidance = tokenizer, saved.guidance
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Painter":
@@ -87,35 +93,23 @@ class Painter:
 
         Args:
             folder: holds config.json, weights and a tokenizer.
-            device: where to run; the GPU if there is one unless given.
+            device: where to run; the accelerator if there is one unless given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
         """
-        config, where = read_config(folder), str(folder / "config.json")
-        sections = [config.get(name) for name in ("model", "dvae", "preprocessing")]
-        if not all(isinstance(section, dict) for section in sections):
-            raise QkvError(f"{where} lacks model, dvae or preprocessing: it is no painter's")
-        sizes = parse(DalleConfig, config["model"], f"{where}: model")
-        codes = parse(DVAEConfig, config["dvae"], f"{where}: dvae")
-        scales = parse(Preprocessing, config["preprocessing"], f"{where}: preprocessing")
-        guidance = config.get("guidance", 1.0)
-        if not isinstance(guidance, float | int) or not guidance >= 0:
-            raise QkvError(f"{where}: guidance must be a number from 0 up, not {guidance!r}")
-        tokenizer = Tokenizer.load(folder / "tokenizer.model")
-        if config.get("vocabulary") != len(tokenizer) or codes.grid != sizes.grid or scales.size != codes.image_size:
-            raise QkvError(f"{where}: vocabulary, grid or size of a picture do not fit together; restore the folder")
-        model, dvae = Dalle(sizes, len(tokenizer), codes.codes), DVAE(codes)
+        saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
+        if len(tokenizer) != saved.vocabulary:
+            raise QkvError(
+                f"{folder / CONFIG}: vocabulary is {saved.vocabulary}, but {TOKENIZER} has {len(tokenizer)} tokens; "
+                "restore the folder"
+            )
         weights = read_weights(folder)
-        set_weights(model, part_of(weights, "dalle"), str(folder))
-        set_weights(dvae, part_of(weights, "dvae"), str(folder))
-        where_to = inference_device(device)
-        return cls(model.to(where_to), dvae.to(where_to), tokenizer, scales, float(guidance))
-
-    @property
-    def image_codes(self) -> ImageCodes:
-        """The discrete VAE by itself: pictures to codes and back."""
-        return ImageCodes(self.dvae, self.preprocessing)
+        model, dvae = Dalle(saved.model, len(tokenizer), saved.dvae.codes), DVAE(saved.dvae)
+        set_weights(model, part_of(weights, DECODER), str(folder))
+        set_weights(dvae, part_of(weights, CODES), str(folder))
+        codes = Codes(saved.codes, open_engine(dvae, device))
+        return cls(saved, tokenizer, open_engine(model, device), codes)
 
     @overload
     def draw(
@@ -199,15 +193,14 @@ class Painter:
         _ = Guided(self.model.decode, guidance)  # refuses what is out of range
         if rerank and scorer is not None:
             raise QkvError("rerank and scorer are two ways to order the pictures: drop one of the two")
-        read = read_captions(captions, self.tokenizer, self.model.config.text_length)
-        tokens, lengths = (part.to(self.model.image_head.weight.device) for part in read)
+        tokens, lengths = read_captions(captions, self.tokenizer, self.model.config.text_length)
         if scorer is not None:
             for caption in captions:  # what it cannot judge by is refused before anything is drawn
                 scorer.judge(caption, [])
         given = self._prime(prime, keep_rows)
         if not captions:
             return []
-        drawn = self._draw(tokens, lengths, strategy, guidance, given, progress)
+        drawn = self.draw_tokens(tokens, lengths, strategy, guidance, given, progress)
         rows = []
         for number, codes in enumerate(drawn):
             images, scores = self.images(codes), [None] * n
@@ -215,60 +208,30 @@ class Painter:
                 scores = self._gains(tokens[number], lengths[number], codes)
             if scorer is not None:
                 scores = scorer.judge(captions[number], images)
-            row = list(map(Drawing, images, codes.cpu(), scores))
+            row = list(map(Drawing, images, codes, scores))
             rows.append(sorted(row, key=lambda drawing: -(drawing.score or 0.0)))
         return rows
 
-    def images(self, codes: Int[Tensor, "B N"]) -> list[Image.Image]:
-        """The pictures of codes, row by row."""
-        grid = self.dvae.config.grid
-        return self.image_codes.decode(codes.unflatten(1, (grid, grid)))
-
-    def frames(self, drawing: Drawing, every: int = 1) -> Iterator[Image.Image]:
-        """A picture as it forms, code by code; what is not drawn yet is grey.
-
-        Args:
-            drawing: what becomes of it.
-            every: codes from one frame to the next, from 1 up. The last frame is the whole picture.
-        """
-        cell, grid = self.dvae.config.cell, self.dvae.config.grid
-        frame = Image.new(drawing.image.mode, drawing.image.size, (_NOT_YET,) * len(drawing.image.getbands()))
-        yield frame.copy()
-        for place in range(grid**2):
-            left, top = place % grid * cell, place // grid * cell
-            box = (left, top, left + cell, top + cell)
-            frame.paste(drawing.image.crop(box), box)
-            if (place + 1) % every == 0 or place + 1 == grid**2:
-                yield frame.copy()
-
-    @torch.inference_mode()
-    def _prime(self, prime: Picture | None, keep_rows: int) -> Int[Tensor, "P"] | None:
-        if (prime is None) != (keep_rows == 0):
-            raise QkvError("prime and keep_rows belong together: which picture to complete, and how much of it to keep")
-        if prime is None:
-            return None
-        grid, size = self.dvae.config.grid, self.preprocessing.size
-        if not 1 <= keep_rows < grid:
-            raise QkvError(f"keep_rows must be from 1 to {grid - 1}, for the grid has {grid} rows, not {keep_rows}")
-        image = open_picture(prime, self.preprocessing.channels)
-        if image.size != (size, size):
-            raise QkvError(
-                f"the prime has {image.width} x {image.height} pixels, the model draws {size} x {size}: resize it"
-            )
-        return self.image_codes.encode([image])[0, :keep_rows].flatten().to(self.model.image_head.weight.device)
-
-    def _draw(
+    def draw_tokens(
         self,
         tokens: Int[Tensor, "B T"],
         lengths: Int[Tensor, "B"],
         strategy: Sampling,
         guidance: float,
-        prime: Int[Tensor, "P"] | None,
-        progress: Progress | None,
+        prime: Int[Tensor, "P"] | None = None,
+        progress: Progress | None = None,
     ) -> list[Int[Tensor, "S N"]]:
-        """Codes of all pictures, a part of them at a time."""
-        n_codes = self.model.config.image_length
-        each = n_codes - (0 if prime is None else len(prime))
+        """Codes of pictures after captions that are tokens already, some of them at a time.
+
+        Args:
+            tokens: of the captions, padded on the right.
+            lengths: real tokens of each caption.
+            strategy: how codes are chosen; S pictures for each caption.
+            guidance: how closely to follow the caption.
+            prime: the first codes of all pictures, which are given.
+            progress: as `drawings` takes it.
+        """
+        each = self.model.config.image_length - (0 if prime is None else len(prime))
         done, total = 0, len(tokens) * strategy.n * each
         captions_at_once = max(_ROWS // strategy.n, 1)
         drawn: list[Int[Tensor, "S N"]] = []
@@ -283,20 +246,65 @@ class Painter:
                     if progress is not None:
                         progress(done, total)
 
-                rows = tokens[part], lengths[part], n_codes, here
-                samples.append(draw_codes(self.model, *rows, guidance=guidance, prime=prime, on_code=advance))
+                rows = tokens[part], lengths[part], here
+                codes = draw_codes(self._engine, *rows, guidance=guidance, prime=prime, on_code=advance)
+                samples.append(codes.cpu())
             drawn += torch.cat(samples, dim=1)
         return drawn
 
-    @torch.inference_mode()
+    def images(self, codes: Int[Tensor, "B N"]) -> list[Image.Image]:
+        """The pictures of codes, row by row."""
+        grid = self.model.config.grid
+        return self.codes.decode(codes.unflatten(1, (grid, grid)))
+
+    def run(
+        self, captions: Int[Tensor, "B T"], lengths: Int[Tensor, "B"], codes: Int[Tensor, "B N"]
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B N K"]]:
+        """Logits of every token of captions and pictures, each from what stands before it; where the model runs."""
+        return self._engine.forward(captions, lengths, codes)
+
+    def frames(self, drawing: Drawing, every: int = 1) -> Iterator[Image.Image]:
+        """A picture as it forms, code by code; what is not drawn yet is grey.
+
+        Args:
+            drawing: what becomes of it.
+            every: codes from one frame to the next, from 1 up. The last frame is the whole picture.
+        """
+        cell, grid = self.codes.model.config.cell, self.codes.model.config.grid
+        frame = Image.new(drawing.image.mode, drawing.image.size, (_NOT_YET,) * len(drawing.image.getbands()))
+        yield frame.copy()
+        for place in range(grid**2):
+            left, top = place % grid * cell, place // grid * cell
+            box = (left, top, left + cell, top + cell)
+            frame.paste(drawing.image.crop(box), box)
+            if (place + 1) % every == 0 or place + 1 == grid**2:
+                yield frame.copy()
+
+    def _prime(self, prime: Picture | None, keep_rows: int) -> Int[Tensor, "P"] | None:
+        if (prime is None) != (keep_rows == 0):
+            raise QkvError("prime and keep_rows belong together: which picture to complete, and how much of it to keep")
+        if prime is None:
+            return None
+        how, grid = self.codes.preprocessing, self.model.config.grid
+        if not 1 <= keep_rows < grid:
+            raise QkvError(f"keep_rows must be from 1 to {grid - 1}, for the grid has {grid} rows, not {keep_rows}")
+        image = open_picture(prime, how.channels)
+        if image.size != (how.size, how.size):
+            raise QkvError(
+                f"the prime has {image.width} x {image.height} pixels, the model draws {how.size} x {how.size}: "
+                "resize it"
+            )
+        return self.codes.encode([image])[0, :keep_rows].flatten()
+
     def _gains(self, tokens: Int[Tensor, "T"], length: Int[Tensor, ""], codes: Int[Tensor, "S N"]) -> list[float]:
         """What the caption adds to the log-probability of each picture."""
         gains = []
         for part in codes.split(_ROWS // 2):
             captions = tokens.expand(2 * len(part), -1)
             lengths = torch.cat([length.expand(len(part)), torch.zeros_like(length).expand(len(part))])
-            _, logits = self.model(captions, lengths, part.repeat(2, 1))
-            with_caption, without = _log_probability(logits, part.repeat(2, 1)).chunk(2)
+            both = part.repeat(2, 1)
+            _, logits = self.run(captions, lengths, both)
+            with_caption, without = _log_probability(logits, both.to(logits.device)).chunk(2)
             gains += (with_caption - without).tolist()
         return gains
 
@@ -304,3 +312,6 @@ class Painter:
 def _log_probability(logits: Float[Tensor, "B N K"], codes: Int[Tensor, "B N"]) -> Float[Tensor, "B"]:
     nats = F.cross_entropy(logits.float().flatten(0, 1), codes.flatten(), reduction="none")
     return -nats.view_as(codes).sum(dim=1)
+
+
+Pipeline = Painter

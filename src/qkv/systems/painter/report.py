@@ -21,9 +21,8 @@ from qkv.data.pictures.preprocessing import to_pixels
 from qkv.errors import QkvError
 from qkv.metrics.distances import mean_pairwise_distance, nearest_distances
 from qkv.metrics.fid import frechet_distance
-from qkv.systems.classifier.pipeline import Classifier
 from qkv.systems.codes.report import CodebookReport, CodesMeter, CodesReport
-from qkv.systems.judge import named_label
+from qkv.systems.judge import ClassReader, named_label
 from qkv.systems.painter.pipeline import DrawingOptions, Painter
 
 LEAST_FOR_FID = 2000
@@ -138,11 +137,11 @@ class PainterReport:
         }
 
 
-def evaluate_painter(
+def report(
     painter: Painter,
     data: EvaluationData,
     *,
-    judge: Classifier | None = None,
+    judge: ClassReader | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
     **options: Unpack[DrawingOptions],
@@ -162,25 +161,25 @@ def evaluate_painter(
         QkvError: there is no caption that the painter can read, the class of a caption is not known to the judge, no
             picture can be read, or options contradict one another.
     """
-    report: Progress = progress or (lambda *_: None)
+    tell: Progress = progress or (lambda *_: None)
     prompts, left_out = _readable(data.prompts, painter)
     prompts = _some(prompts, limit or len(prompts))
     wanted = [] if judge is None else [_label(prompt, judge.labels) for prompt in prompts]
-    images, codes = _draw(painter, prompts, options, report)
+    images, codes = _draw(painter, prompts, options, tell)
     drawn = torch.stack([to_pixels(image) for row in images for image in row])
     why_no_fid = _why_no_fid(judge, len(drawn), len(data.pictures))
-    real = _Real.measure(painter, data, judge if not why_no_fid else None, len(drawn), report)
+    real = _Real.measure(painter, data, judge if not why_no_fid else None, len(drawn), tell)
     why_no_fid = why_no_fid or _why_no_fid(judge, len(drawn), real.codes.pictures)  # some may be unreadable
     return PainterReport(
         prompts=prompts,
         images=images,
         left_out=(*data.left_out, *left_out),
-        codebook=CodebookReport.of(codes.flatten().bincount(minlength=painter.dvae.config.codes)),
+        codebook=CodebookReport.of(codes.flatten().bincount(minlength=painter.codes.model.config.codes)),
         reconstruction=real.codes,
-        fidelity=None if judge is None else _fidelity(judge, wanted, images, report),
+        fidelity=None if judge is None else _fidelity(judge, wanted, images, tell),
         diversity=_diversity(drawn, len(images[0])),
-        nearest=None if data.train is None else _nearest(painter, drawn, real, data.train, report),
-        fid=None if judge is None or why_no_fid else frechet_distance(_features(judge, drawn, report), real.features),
+        nearest=None if data.train is None else _nearest(painter, drawn, real, data.train, tell),
+        fid=None if judge is None or why_no_fid else frechet_distance(_features(judge, drawn, tell), real.features),
         why_no_fid=why_no_fid,
     )
 
@@ -218,24 +217,24 @@ def _label(prompt: Prompt, labels: Sequence[str]) -> int:
 
 
 def _draw(
-    painter: Painter, prompts: Sequence[Prompt], options: DrawingOptions, report: Progress
+    painter: Painter, prompts: Sequence[Prompt], options: DrawingOptions, tell: Progress
 ) -> tuple[list[list[Image.Image]], Int[Tensor, "D N"]]:
     """Pictures for each caption, and the codes of all of them."""
     each = painter.model.config.image_length
     drawings = painter.drawings(
         [prompt.text for prompt in prompts],
         **options,
-        progress=lambda done, total: report("drawing", done // each, total // each),
+        progress=lambda done, total: tell("drawing", done // each, total // each),
     )
     codes = torch.stack([drawing.codes for row in drawings for drawing in row])
     return [[drawing.image for drawing in row] for row in drawings], codes
 
 
 def _fidelity(
-    judge: Classifier, wanted: Sequence[int], images: Sequence[Sequence[Image.Image]], report: Progress
+    judge: ClassReader, wanted: Sequence[int], images: Sequence[Sequence[Image.Image]], tell: Progress
 ) -> Fidelity:
     flat = [image for row in images for image in row]
-    best = judge.classify(flat, top_k=1, progress=partial(report, "judging"))
+    best = judge.classify(flat, top_k=1, progress=partial(tell, "judging"))
     right: dict[int, list[bool]] = {label: [] for label in sorted(set(wanted))}
     of_each = [label for label, row in zip(wanted, images) for _ in row]
     for label, (read,) in zip(of_each, best, strict=True):
@@ -262,23 +261,23 @@ class _Real:
 
     @classmethod
     def measure(
-        cls, painter: Painter, data: EvaluationData, judge: Classifier | None, drawn: int, report: Progress
+        cls, painter: Painter, data: EvaluationData, judge: ClassReader | None, drawn: int, tell: Progress
     ) -> "_Real":
-        total, preprocessing = len(data.pictures), painter.preprocessing
-        meter, unreadable, done = CodesMeter(painter.image_codes, total), list[str](), 0
+        total, preprocessing = len(data.pictures), painter.codes.preprocessing
+        meter, unreadable, done = CodesMeter(painter.codes, total), list[str](), 0
         chosen = EvenSample(total, 0 if data.train is None else drawn)
         blank = torch.empty(0, preprocessing.channels, preprocessing.size, preprocessing.size, dtype=torch.uint8)
         sample, decoded, features = [blank], [blank], list[Tensor]()
         for batch in data.pictures.batches(preprocessing):
             if batch.numbers:
-                back = meter.add(batch.numbers, batch.pixels)
+                _, back = meter.add(batch.numbers, preprocessing.normalise(batch.pixels))
                 rows = chosen.rows(batch.numbers)
                 sample.append(batch.pixels[rows])
                 decoded.append((back[rows] * 255).round().byte())
                 features += [] if judge is None else [judge.features(_arrays(batch.pixels))]
             unreadable += batch.unreadable
             done += len(batch.numbers) + len(batch.unreadable)
-            report("real pictures", done, total)
+            tell("real pictures", done, total)
         found = torch.cat(features) if features else torch.empty(0, 0)
         return cls(meter.report(unreadable), torch.cat(sample), torch.cat(decoded), found)
 
@@ -292,24 +291,24 @@ def _diversity(drawn: UInt8[Tensor, "D C H W"], each: int) -> float | None:
 
 
 def _nearest(
-    painter: Painter, drawn: UInt8[Tensor, "D C H W"], real: _Real, train: PictureList, report: Progress
+    painter: Painter, drawn: UInt8[Tensor, "D C H W"], real: _Real, train: PictureList, tell: Progress
 ) -> NearestReport | None:
     done = read = 0
 
     def pixels(batch: Any) -> UInt8[Tensor, "B C H W"]:
         nonlocal done, read
         done, read = done + len(batch.numbers) + len(batch.unreadable), read + len(batch.numbers)
-        report("training pictures", done, len(train))
+        tell("training pictures", done, len(train))
         return batch.pixels
 
     parts = drawn, real.sample, real.decoded
-    found = nearest_distances(torch.cat(parts), map(pixels, train.batches(painter.preprocessing)))
+    found = nearest_distances(torch.cat(parts), map(pixels, train.batches(painter.codes.preprocessing)))
     if not read:
         raise QkvError("no training picture can be read")
     return NearestReport(read, *map(Distances.of, found.split([len(part) for part in parts])))
 
 
-def _why_no_fid(judge: Classifier | None, drawn: int, real: int) -> str:
+def _why_no_fid(judge: ClassReader | None, drawn: int, real: int) -> str:
     if judge is None:
         return "it needs a judge, whose features it is taken over"
     if min(drawn, real) < LEAST_FOR_FID:
@@ -317,12 +316,12 @@ def _why_no_fid(judge: Classifier | None, drawn: int, real: int) -> str:
     return ""
 
 
-def _features(judge: Classifier, drawn: UInt8[Tensor, "D C H W"], report: Progress) -> Float[Tensor, "D F"]:
+def _features(judge: ClassReader, drawn: UInt8[Tensor, "D C H W"], tell: Progress) -> Float[Tensor, "D F"]:
     features, done = [], 0
     for part in drawn.split(64):
         features.append(judge.features(_arrays(part)))
         done += len(part)
-        report("features", done, len(drawn))
+        tell("features", done, len(drawn))
     return torch.cat(features)
 
 

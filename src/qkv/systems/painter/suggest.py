@@ -1,10 +1,32 @@
 """Sensible sizes for drawing what a number of captioned pictures show, for training without a recipe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from qkv.systems.suggestion import Suggestion, _grid, text_length, training
+from qkv.data.captions.measure import CaptionMeasure, measure_captions
+from qkv.data.captions.sources import CaptionSource
+from qkv.errors import QkvError
+from qkv.model_directory import find_model, read_saved
+from qkv.models.dalle import DalleConfig
+from qkv.reporter import Reporter
+from qkv.systems.codes import SYSTEM as CODES
+from qkv.systems.codes.saved import Saved as SavedCodes
+from qkv.systems.naming import check_system
+from qkv.systems.painter.saved import Saved
+from qkv.systems.suggestion import (
+    captions_at,
+    measured,
+    name_of,
+    next_step,
+    sources_of,
+    text_length,
+    training,
+    with_corpora,
+)
+from qkv.systems.system import Asked, Suggested
 
 _PARTS = 4
 _SMALL_GRID = 8
@@ -30,53 +52,78 @@ _SIZES = (
 )
 
 
-def suggest_painter(
-    pictures: int,
-    longest: int,
-    codes: Mapping[str, Any],
-    on_accelerator: bool = False,
-    initial: Mapping[str, Any] | None = None,
-) -> Suggestion:
-    """Sizes for DALL-E's decoder, the second of the two models.
+def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
+    """What is there, if it is pictures with captions, or codes are given to draw with; in a few words."""
+    if set(options) - {"codes"}:
+        return None
+    return captions_at(data) or ("data that codes are given for" if options else None)
+
+
+def suggest(asked: Asked, reporter: Reporter) -> Suggested:
+    """The recipe that suits captioned pictures.
+
+    Raises:
+        QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
+    """
+    sources, codes = sources_of(CaptionSource, asked), asked.options.get("codes", "")
+    first = next_step("qkv train {data} --system codes --out CODES", asked.data[0]).format()
+    if not codes:
+        raise QkvError(f"a painter needs --codes, the codes that it draws with; train them first: {first}")
+    check_system(codes, CODES, "make codes of pictures", f"train one that can: {first}")
+    grid = read_saved(find_model(codes), SavedCodes).model.grid
+    found = CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
+    how = {"on_accelerator": asked.on_accelerator, "initial": asked.initial}
+    sections, reason = sizes(found.pictures, found.longest, grid, **how)
+    return Suggested(
+        sections={"codes": codes, **with_corpora(sections, sources)},
+        reason=reason,
+        name=name_of(asked.data[0]),
+        next_step='when this is done: qkv draw {run} "A CAPTION"',
+    )
+
+
+def sizes(
+    pictures: int, longest: int, grid: int, on_accelerator: bool = False, initial: Saved | None = None
+) -> tuple[dict[str, Any], str]:
+    """Sections of a recipe, without codes and corpus, and the reason for them in one line.
 
     Args:
         pictures: to train on.
         longest: bytes of the longest of their captions.
-        codes: config.json of the discrete VAE.
+        grid: codes along a side of a picture.
         on_accelerator: whether a GPU trains it. A CPU takes batches in parts that several processes can share.
-        initial: config.json of the painter to start from, whose sizes and vocabulary are kept. It needs fewer epochs
-            and smaller steps than new weights.
+        initial: the painter to start from, whose sizes and vocabulary are kept. It needs fewer epochs and smaller steps
+            than new weights.
     """
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    grid, vocabulary = _grid(codes["model"]), size.vocabulary
-    model, epochs, peak = _decoder(size, longest, grid), size.epochs, 1e-3
+    model, vocabulary, epochs, peak = _decoder(size, longest, grid), size.vocabulary, size.epochs, 1e-3
     if initial is not None:
-        model, vocabulary = {**initial["model"], "dropout": size.dropout}, initial["vocabulary"]
+        model, vocabulary = replace(initial.model, dropout=size.dropout), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4
     batch = 128 if grid <= _SMALL_GRID else 64  # a step takes as long as it has codes
     steps = max(pictures * epochs // batch, 600)
     parts = 1 if on_accelerator else _PARTS
     sections: dict[str, Any] = {
-        "data": {"batch_size": batch // parts, "text_length": model["text_length"]},
+        "data": {"batch_size": batch // parts, "text_length": model.text_length},
         "tokenizer": {"vocabulary": vocabulary},
-        "model": model,
+        "model": asdict(model),
         "training": {**training(steps, parts), "learning_rate": peak, "weight_decay": 0.01, "beta2": 0.98},
     }
     reason = (
-        f"{pictures:,} pictures, {grid} x {grid} codes each: captions of up to {model['text_length']} tokens, "
-        f"{model['n_layers']} layers of width {model['d_model']}, dropout {model['dropout']}, {steps:,} steps of "
-        f"{batch} pictures"
+        f"{pictures:,} pictures, {grid} x {grid} codes each: captions of up to {model.text_length} tokens, "
+        f"{model.n_layers} layers of width {model.d_model}, dropout {model.dropout}, {steps:,} steps of {batch} "
+        "pictures"
     )
-    return Suggestion(sections, reason)
+    return sections, reason
 
 
-def _decoder(size: _Size, longest: int, grid: int) -> dict[str, Any]:
-    return {
-        "grid": grid,
-        "text_length": text_length(longest),
-        "d_model": size.d_model,
-        "d_ff": 4 * size.d_model,
-        "n_layers": size.n_layers,
-        "n_heads": size.d_model // 32,
-        "dropout": size.dropout,
-    }
+def _decoder(size: _Size, longest: int, grid: int) -> DalleConfig:
+    return DalleConfig(
+        grid=grid,
+        text_length=text_length(longest),
+        d_model=size.d_model,
+        d_ff=4 * size.d_model,
+        n_layers=size.n_layers,
+        n_heads=size.d_model // 32,
+        dropout=size.dropout,
+    )

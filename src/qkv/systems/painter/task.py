@@ -5,21 +5,17 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from qkv.config import parse
 from qkv.data.captions.code_cache import PictureEncoder
 from qkv.data.captions.data import CaptionBatch, CaptionData, CaptionDataConfig
-from qkv.data.pictures.preprocessing import Preprocessing, to_images
 from qkv.data.randomness import derive_seed
 from qkv.data.text.padding import pad_captions
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
@@ -27,23 +23,27 @@ from qkv.errors import QkvError
 from qkv.figures.gallery import draw_gallery
 from qkv.files import atomic_file, atomic_folder
 from qkv.generation import Sampling
-from qkv.model_directory import CONFIG, WEIGHTS, find_model, local_model, read_config, read_weights, save_model
+from qkv.model_directory import CARD, WEIGHTS, find_model, local_model, read_saved, read_weights, save_model
 from qkv.models.dalle import Dalle, DalleConfig
-from qkv.models.dvae import DVAE, DVAEConfig
-from qkv.models.weights import get_weights, part_of, set_weights
-from qkv.reporter import Reporter
-from qkv.systems.card import painter_card
+from qkv.models.weights import count, get_weights, part_of, set_weights
+from qkv.runtime.engine import Engine
+from qkv.systems.codes import SYSTEM as CODES_SYSTEM
+from qkv.systems.codes.pipeline import Codes
 from qkv.systems.initial import refuse_other_sizes
-from qkv.systems.painter.drawing import draw_codes
+from qkv.systems.painter.card import card
+from qkv.systems.painter.likelihood import likelihood, sums_of_nats, tokens_of
+from qkv.systems.painter.pipeline import CODES, DECODER, TOKENIZER, Painter
+from qkv.systems.painter.saved import Saved
+from qkv.systems.registry import system_of
+from qkv.train.task import Setting, Task
 
 _log = logging.getLogger(__name__)
-_DRAWINGS, _TOKENIZER = "drawings.png", "tokenizer.model"
+_DRAWINGS = "drawings.png"
 _DRAWN, _EACH = 4, 8  # captions of a preview, and pictures of each
-_PADDING = -100  # no token, and so no target
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextToImageConfig:
+class PainterConfig:
     """Everything about training a painter but the loop.
 
     Attributes:
@@ -87,38 +87,31 @@ class TextToImageConfig:
             )
 
 
-class TextToImageTask:
+class PainterTask(Task[Dalle, CaptionData]):
     """A painter with its captioned pictures."""
 
-    Config = TextToImageConfig
+    Config = PainterConfig
     unit = "codes"
     score = "code_likelihood"
 
-    def __init__(
-        self, config: TextToImageConfig, data: CaptionData, model: Dalle, codes: "_Codes", seed: int, folder: Path
-    ) -> None:
+    def __init__(self, config: PainterConfig, data: CaptionData, model: Dalle, codes: Codes, setting: Setting) -> None:
         self.config, self.data, self.model = config, data, model
-        self._codes, self._seed, self._folder = codes, seed, folder
+        self._codes, self._seed, self._folder = codes, setting.seed, setting.folder
         self._drawings = b""
 
     @classmethod
-    def create(
-        cls, config: TextToImageConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
-    ) -> "TextToImageTask":
+    def create(cls, config: PainterConfig, setting: Setting) -> "PainterTask":
         """Find the pictures, make codes of them, report on them, and build a model.
 
-        Args:
-            config: data and model.
-            folder: for what is derived from the data, a copy of the discrete VAE, and `drawings.png`, drawn at each
-                validation.
-            seed: of held-out pictures, data order and left-out captions.
-            reporter: is told of the work, and of what the data is like.
-            initial: a painter whose tokenizer and weights to start from; new ones are made otherwise.
+        The run keeps a copy of the discrete VAE; `drawings.png` is drawn there at each validation. Tokenizer and
+        weights of the initial model are kept.
 
         Raises:
             QkvError: the data or the discrete VAE cannot be used, or the initial model is of other sizes or codes.
         """
-        codes = _Codes.find(config.codes, folder / "codes")
+        say, initial, place = setting.reporter.say, setting.initial, setting.folder / "data"
+        folder = _find_codes(config.codes, setting.folder / "codes")
+        codes = Codes.load(folder)
         sizes = codes.model.config
         if sizes.grid != config.model.grid:
             raise QkvError(
@@ -126,24 +119,20 @@ class TextToImageTask:
                 f"picture: set it to {sizes.grid}"
             )
         trained = None if initial is None else _tokenizer_of(initial, config, codes)
-        data = CaptionData.open(
-            config.data, config.tokenizer, codes.preprocessing, folder / "data", seed, reporter, trained
-        )
-        reporter.say(data.report.to_table())
-        data.encode(codes.encoder(), folder / "data", reporter)
+        where = place, setting.seed, setting.reporter
+        data = CaptionData.open(config.data, config.tokenizer, codes.preprocessing, *where, trained)
+        say(data.report.to_table())
+        encoder = PictureEncoder(codes.encode_images, sizes.codes, folder / WEIGHTS)
+        data.encode(encoder, place, setting.reporter)
         model = Dalle(config.model, len(data.tokenizer), sizes.codes)
         if initial is not None:
-            set_weights(model, part_of(read_weights(initial), "dalle"), str(initial))
-        reporter.say(
-            f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {len(data.tokenizer):,}; "
+            set_weights(model, part_of(read_weights(initial), DECODER), str(initial))
+        say(
+            f"{count(get_weights(model)):,} parameters, vocabulary {len(data.tokenizer):,}; "
             f"{config.model.image_length} codes of {sizes.codes:,} a picture",
         )
-        codes.keep(folder / "codes")
-        return cls(config, data, model, codes, seed, folder)
-
-    def n_batches(self, epoch: int) -> int:
-        """Number of batches in an epoch."""
-        return self.data.n_batches(epoch)
+        _keep(folder, setting.folder / "codes")
+        return cls(config, data, model, codes, setting)
 
     def batch(self, epoch: int, index: int) -> CaptionBatch:
         """One batch; which captions are left out is drawn from (seed, epoch, index)."""
@@ -154,78 +143,59 @@ class TextToImageTask:
 
     def denominators(self, batch: CaptionBatch) -> dict[str, float]:
         """Tokens of captions, one at least, and codes of pictures."""
-        assert batch.codes is not None
-        return {"text tokens": max(float(batch.lengths.sum()), 1.0), "codes": float(batch.codes.numel())}
+        text, image = tokens_of(batch)
+        return {"text tokens": text, "codes": image}
 
     def losses(self, batch: CaptionBatch) -> dict[str, Tensor]:
         """Weighted cross-entropies, each summed over its tokens."""
-        text, image = self._cross_entropies(batch, self.config.code_noise)
+        assert batch.codes is not None, "create() has made codes of all pictures"
+        read = _mix(batch.codes, self.config.code_noise) if self.config.code_noise else batch.codes
+        logits = self.model(batch.captions, batch.lengths, read)
+        text, image = sums_of_nats(logits, batch)
         weight = self.config.text_weight
         return {"text tokens": weight * text, "codes": (1 - weight) * image}
 
     def evaluate(self) -> dict[str, float]:
-        """How well captions tell what their pictures look like.
+        """How well captions tell what their pictures look like; draws a few validation captions too.
 
         Returns:
             `loss`; `text` and `image`, nats a token; `code_likelihood`, the geometric mean of the probabilities of
             the right codes, in percent.
         """
-        sums = {"text": 0.0, "image": 0.0}
-        tokens = {"text": 0.0, "image": 0.0}
-        device = self.model.image_head.weight.device
-        for batch in self.data.validation_batches():
-            text, image = self._cross_entropies(batch.to(device))
-            counts = self.denominators(batch)
-            for name, value, count in (("text", text, "text tokens"), ("image", image, "codes")):
-                sums[name] += value.item()
-                tokens[name] += counts[count]
-        means = {name: total / tokens[name] for name, total in sums.items()}
+        painter = Painter(self._saved, self.data.tokenizer, Engine(self.model), self._codes)
+        found = likelihood(painter, self.data.validation_batches())
         weight = self.config.text_weight
-        loss = weight * means["text"] + (1 - weight) * means["image"]
-        self._draw()
-        return {"loss": loss, **means, "code_likelihood": 100 * math.exp(-means["image"])}
+        self._draw(painter)
+        loss = weight * found.text + (1 - weight) * found.image
+        return {"loss": loss, "text": found.text, "image": found.image, "code_likelihood": 100 * found.of_codes}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a model directory that holds the decoder and the discrete VAE."""
         dtype = next(iter(weights.values())).dtype
-        both = {f"dalle.{name}": weight for name, weight in weights.items()}
-        both |= {f"dvae.{name}": weight.to(dtype) for name, weight in get_weights(self._codes.model).items()}
-        config = {
-            "model": asdict(self.config.model),
-            "vocabulary": len(self.data.tokenizer),
-            "languages": self.data.languages,
-            "dvae": asdict(self._codes.model.config),
-            "preprocessing": asdict(self._codes.preprocessing),
-            "guidance": self.config.guidance,
-        }
-        parameters = sum(weight.numel() for weight in both.values())
-        card = painter_card(self.config, self._codes.model.config, facts, parameters, self.data.n_train)
-        tokenizer = self.data.tokenizer.to_bytes()
-        files = {"README.md": card.encode(), _TOKENIZER: tokenizer, _DRAWINGS: self._drawings}
-        save_model(folder, system="dalle", config=config, weights=both, files=files)
+        both = {f"{DECODER}.{name}": weight for name, weight in weights.items()}
+        both |= {f"{CODES}.{name}": weight.to(dtype) for name, weight in get_weights(self._codes.model).items()}
+        counted = {"parameters": count(both), "examples": f"{self.data.n_train:,} pictures"}
+        text = card(self._saved, {**facts, **counted}, [source.path for source in self.config.data.train])
+        files = {CARD: text.encode(), TOKENIZER: self.data.tokenizer.to_bytes(), _DRAWINGS: self._drawings}
+        save_model(folder, self._saved, both, files)
 
-    def _cross_entropies(
-        self, batch: CaptionBatch, code_noise: float = 0.0
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Of captions and of pictures, in nats, summed over their tokens."""
-        assert batch.codes is not None, "create() has made codes of all pictures"
-        read = _mix(batch.codes, code_noise) if code_noise else batch.codes
-        text, image = self.model(batch.captions, batch.lengths, read)
-        padding = torch.arange(batch.captions.shape[1], device=batch.lengths.device) >= batch.lengths[:, None]
-        return _sum_of_nats(text, batch.captions.masked_fill(padding, _PADDING)), _sum_of_nats(image, batch.codes)
+    @property
+    def _saved(self) -> Saved:
+        return Saved(
+            model=self.config.model,
+            vocabulary=len(self.data.tokenizer),
+            languages=tuple(self.data.languages),
+            dvae=self._codes.model.config,
+            preprocessing=self._codes.preprocessing,
+            guidance=self.config.guidance,
+        )
 
-    def _draw(self) -> None:
-        """Draw a few validation captions, by the path that `qkv draw` takes."""
+    def _draw(self, painter: Painter) -> None:
+        """Draw a few validation captions; what is too long of them is cut, as in training."""
         captions = list(dict.fromkeys(self.data.validation_texts(_DRAWN)))
-        device = self.model.image_head.weight.device
-        tokens, lengths = pad_captions(self.data.tokenizer.encode(captions), self.config.model.text_length)
-        n_codes, grid = self.config.model.image_length, self.config.model.grid
-        strategy = Sampling(n=_EACH)
-        rows = tokens.to(device), lengths.to(device)
-        codes = draw_codes(self.model, *rows, n_codes, strategy, guidance=self.config.guidance).cpu()
-        with torch.inference_mode():
-            images = to_images(self._codes.model.decode(codes.view(-1, grid, grid)))
-        self._drawings = draw_gallery([images[i : i + _EACH] for i in range(0, len(images), _EACH)], captions)
+        read = pad_captions(self.data.tokenizer.encode(captions), self.config.model.text_length)
+        drawn = painter.draw_tokens(*read, Sampling(n=_EACH), painter.guidance)
+        self._drawings = draw_gallery(list(map(painter.images, drawn)), captions)
         with atomic_file(self._folder / _DRAWINGS) as temporary:
             temporary.write_bytes(self._drawings)
 
@@ -236,68 +206,48 @@ def _mix(codes: Int[Tensor, "B N"], share: float) -> Int[Tensor, "B N"]:
     return torch.where(torch.rand(codes.shape, device=codes.device) < shares, codes.roll(1, dims=0), codes)
 
 
-def _sum_of_nats(logits: Float[Tensor, "B S V"], targets: Int[Tensor, "B S"]) -> Float[Tensor, ""]:
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=_PADDING, reduction="sum")
+def _find_codes(name: str, kept: Path) -> Path:
+    """The folder of the discrete VAE that a run has kept, or else of the named one.
+
+    Raises:
+        QkvError: there is no such model, or it is of another system.
+    """
+    if kept.exists():
+        folder, original = kept, (local_model(name) or kept) / WEIGHTS
+        if original.is_file() and not filecmp.cmp(original, kept / WEIGHTS, shallow=False):
+            _log.warning("%s has changed since this run began; the run goes on with its copy, %s", name, kept)
+    else:
+        try:
+            folder = find_model(name)
+        except QkvError as error:
+            raise QkvError(f"codes: {error}") from None
+    if (found := system_of(folder)) != CODES_SYSTEM:
+        raise QkvError(f"codes: {folder} is {found.called}, not {CODES_SYSTEM.called}: choose one")
+    return folder
 
 
-@dataclass(frozen=True)
-class _Codes:
-    """A discrete VAE, and where its files are."""
-
-    folder: Path
-    model: DVAE
-    preprocessing: Preprocessing
-
-    @classmethod
-    def find(cls, name: str, kept: Path) -> "_Codes":
-        """Read the one that a run has kept, or else the named one.
-
-        Raises:
-            QkvError: there is no such model, it is damaged or of another system.
-        """
-        if kept.exists():
-            folder, original = kept, (local_model(name) or kept) / WEIGHTS
-            if original.is_file() and not filecmp.cmp(original, kept / WEIGHTS, shallow=False):
-                _log.warning("%s has changed since this run began; the run goes on with its copy, %s", name, kept)
-        else:
-            try:
-                folder = find_model(name)
-            except QkvError as error:
-                raise QkvError(f"codes: {error}") from None
-        saved, where = read_config(folder), str(folder / CONFIG)
-        if saved["system"] != "dvae":
-            raise QkvError(f"codes: {folder} is of the system {saved['system']!r}; choose a model of the system 'dvae'")
-        if not {"model", "preprocessing"} <= saved.keys():
-            raise QkvError(f"codes: {where} lacks model or preprocessing; copy or train the model again")
-        model = DVAE(parse(DVAEConfig, saved["model"], f"{where}: model"))
-        set_weights(model, read_weights(folder), str(folder))
-        return cls(folder, model.eval(), parse(Preprocessing, saved["preprocessing"], f"{where}: preprocessing"))
-
-    def encoder(self) -> PictureEncoder:
-        """What makes codes of pictures, on the accelerator if there is one."""
-        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-        model = deepcopy(self.model).to(device)
-        return PictureEncoder(lambda x: model.encode(x.to(device)), model.config.codes, self.folder / WEIGHTS)
-
-    def keep(self, place: Path) -> None:
-        """Copy the files into a run, which then goes on even where the originals have changed or gone."""
-        if not place.exists():
-            with atomic_folder(place) as temporary:
-                for file in self.folder.iterdir():
-                    shutil.copyfile(file, temporary / file.name)
+def _keep(codes: Path, place: Path) -> None:
+    """Copy a discrete VAE into a run, which then goes on even where the original has changed or gone."""
+    if not place.exists():
+        with atomic_folder(place) as temporary:
+            for file in codes.iterdir():
+                shutil.copyfile(file, temporary / file.name)
 
 
-def _tokenizer_of(initial: Path, config: TextToImageConfig, codes: _Codes) -> Tokenizer:
+def _tokenizer_of(initial: Path, config: PainterConfig, codes: Codes) -> Tokenizer:
     """The tokenizer of the painter to start from, once its sizes and its codes are known to be the configured ones."""
-    tokenizer = Tokenizer.load(initial / _TOKENIZER)
-    known = asdict(parse(DalleConfig, read_config(initial)["model"], f"{initial / CONFIG}: model"))
-    refuse_other_sizes(
-        {f"model.{name}": size for name, size in asdict(config.model).items()}
-        | {"tokenizer.vocabulary": config.tokenizer.vocabulary},
-        {f"model.{name}": size for name, size in known.items()} | {"tokenizer.vocabulary": len(tokenizer)},
+    saved = read_saved(initial, Saved)
+    asked, known = (
+        {f"model.{name}": size for name, size in asdict(model).items()} | {"tokenizer.vocabulary": vocabulary}
+        for model, vocabulary in ((config.model, config.tokenizer.vocabulary), (saved.model, saved.vocabulary))
     )
-    theirs = part_of(read_weights(initial), "dvae")
-    ours = {name: weight.half() for name, weight in get_weights(codes.model).items()}  # as they may have been stored
+    refuse_other_sizes(asked, known)
+    theirs = part_of(read_weights(initial), CODES)
+    # As they may have been stored.
+    ours = {name: weight.half().cpu() for name, weight in get_weights(codes.model).items()}
     if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name].half()) for name in ours):
         raise QkvError(f"codes: {config.codes} is not the discrete VAE that {initial} draws with: choose that one")
-    return tokenizer
+    return Tokenizer.load(initial / TOKENIZER)
+
+
+TASK = PainterTask

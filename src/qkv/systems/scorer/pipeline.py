@@ -5,20 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from qkv.config import parse
 from qkv.data.pictures.decode import Picture, open_picture
-from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
-from qkv.model_directory import CONFIG, read_config, read_weights
-from qkv.models.clip import CLIP, CLIPConfig
+from qkv.model_directory import CONFIG, read_saved, read_weights
+from qkv.models.clip import CLIP
 from qkv.models.weights import set_weights
-from qkv.runtime import inference_device
+from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.scorer.saved import Saved
+
+TOKENIZER = "tokenizer.model"
 
 _BATCH = 64  # pictures or captions at once, which bounds the memory
 
@@ -26,14 +27,20 @@ _BATCH = 64  # pictures or captions at once, which bounds the memory
 class Scorer:
     """A trained CLIP.
 
+    Args:
+        saved: what its config.json holds.
+        tokenizer: of captions.
+        engine: runs the two encoders.
+
     Attributes:
         model: the two encoders.
         tokenizer: of captions.
         preprocessing: from a picture to what the model reads.
     """
 
-    def __init__(self, model: CLIP, tokenizer: Tokenizer, preprocessing: Preprocessing) -> None:
-        self.model, self.tokenizer, self.preprocessing = model.eval(), tokenizer, preprocessing
+    def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[CLIP]) -> None:
+        self.tokenizer, self.preprocessing = tokenizer, saved.preprocessing
+        self.model, self._engine = engine.model, engine
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Scorer":
@@ -41,23 +48,20 @@ class Scorer:
 
         Args:
             folder: holds config.json, weights and a tokenizer.
-            device: where to run; the GPU if there is one unless given.
+            device: where to run; the accelerator if there is one unless given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
         """
-        config, where = read_config(folder), str(folder / CONFIG)
-        if not all(isinstance(config.get(name), dict) for name in ("model", "preprocessing")):
-            raise QkvError(f"{where} lacks model or preprocessing: it is no scorer's")
-        sizes = parse(CLIPConfig, config["model"], f"{where}: model")
-        preprocessing = parse(Preprocessing, config["preprocessing"], f"{where}: preprocessing")
-        tokenizer = Tokenizer.load(folder / "tokenizer.model")
-        read = (len(tokenizer), preprocessing.size, preprocessing.channels)
-        if read != (config.get("vocabulary"), sizes.image.image_size, sizes.image.channels):
-            raise QkvError(f"{where}: vocabulary or size of a picture do not fit together; restore the folder")
-        model = CLIP(sizes, len(tokenizer))
+        saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
+        if len(tokenizer) != saved.vocabulary:
+            raise QkvError(
+                f"{folder / CONFIG}: vocabulary is {saved.vocabulary}, but {TOKENIZER} has {len(tokenizer)} tokens; "
+                "restore the folder"
+            )
+        model = CLIP(saved.model, len(tokenizer))
         set_weights(model, read_weights(folder), str(folder))
-        return cls(model.to(inference_device(device)), tokenizer, preprocessing)
+        return cls(saved, tokenizer, open_engine(model, device))
 
     def score(self, pictures: Picture | Sequence[Picture], captions: str | Sequence[str]) -> Float[Tensor, "P C"]:
         """How well each picture goes with each caption.
@@ -85,32 +89,36 @@ class Scorer:
         """
         return self.score(list(images), caption)[:, 0].tolist()
 
-    @torch.inference_mode()
     def embed_pictures(self, pictures: Sequence[Picture]) -> Float[Tensor, "P E"]:
         """Pictures as vectors of length 1, whose products with those of captions are what `score` gives.
 
         Raises:
             QkvError: a picture cannot be read; the message names it.
         """
-        found = [torch.empty(0, self.model.config.d_shared)]
+        found, how = [torch.empty(0, self.model.config.d_shared)], self.preprocessing
         for start in range(0, len(pictures), _BATCH):
-            pixels = torch.stack([self._pixels(picture) for picture in pictures[start : start + _BATCH]])
-            found.append(self.model.embed_images(pixels.to(self.model.log_scale.device)).cpu())
+            part = (open_picture(one, how.channels, how.shorter_side) for one in pictures[start : start + _BATCH])
+            found.append(self.embed_images(torch.stack(list(map(how, part)))))
         return torch.cat(found)
 
-    @torch.inference_mode()
     def embed_captions(self, captions: Sequence[str]) -> Float[Tensor, "C E"]:
         """Captions as vectors of length 1.
 
         Raises:
             QkvError: a caption is empty or too long; the message names it.
         """
-        device = self.model.log_scale.device
         read = read_captions(captions, self.tokenizer, self.model.config.text.text_length)
         found = [torch.empty(0, self.model.config.d_shared)]
-        for tokens, lengths in zip(*(part.to(device).split(_BATCH) for part in read), strict=True):
-            found.append(self.model.embed_captions(tokens, lengths).cpu())
-        return torch.cat(found)
+        parts = zip(*(part.split(_BATCH) for part in read), strict=True)
+        return torch.cat(found + [self.embed_tokens(tokens, lengths) for tokens, lengths in parts])
 
-    def _pixels(self, picture: Picture) -> Float[Tensor, "C H W"]:
-        return self.preprocessing(open_picture(picture, self.preprocessing.channels, self.preprocessing.shorter_side))
+    def embed_images(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B E"]:
+        """The same of pictures that are preprocessed already, in one batch."""
+        return self._engine.call(self.model.embed_images, images).cpu()
+
+    def embed_tokens(self, captions: Int[Tensor, "B T"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B E"]:
+        """The same of captions that are tokens already, padded on the right, in one batch."""
+        return self._engine.call(self.model.embed_captions, captions, lengths).cpu()
+
+
+Pipeline = Scorer

@@ -1,10 +1,27 @@
 """Sensible sizes for telling which caption belongs to which picture, for training without a recipe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from qkv.systems.suggestion import Suggestion, encoder, text_length, training
+from qkv.data.captions.measure import CaptionMeasure, measure_captions
+from qkv.data.captions.sources import CaptionSource
+from qkv.data.pictures.measure import Measure
+from qkv.reporter import Reporter
+from qkv.systems.scorer.saved import Saved
+from qkv.systems.suggestion import (
+    captions_at,
+    encoder,
+    measured,
+    name_of,
+    sources_of,
+    text_length,
+    training,
+    with_corpora,
+)
+from qkv.systems.system import Asked, Suggested
 
 _PARTS = 4
 
@@ -30,31 +47,47 @@ _SIZES = (
 )
 
 
-def suggest_scorer(
-    pictures: int,
-    side: int,
-    channels: int,
-    longest: int,
-    on_accelerator: bool = False,
-    initial: Mapping[str, Any] | None = None,
-) -> Suggestion:
-    """Sizes for CLIP.
+def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
+    """What is there, if it is pictures with captions; in a few words."""
+    return None if options else captions_at(data)
+
+
+def suggest(asked: Asked, reporter: Reporter) -> Suggested:
+    """The recipe that suits captioned pictures.
+
+    Raises:
+        QkvError: the pictures or their captions cannot be found, or none can be read.
+    """
+    sources = sources_of(CaptionSource, asked)
+    found = CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
+    sections, reason = sizes(found, found.longest, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    return Suggested(
+        sections=with_corpora(sections, sources),
+        reason=reason,
+        name=f"{name_of(asked.data[0])}-scorer",
+        next_step='when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}',
+    )
+
+
+def sizes(
+    found: Measure, longest: int, on_accelerator: bool = False, initial: Saved | None = None
+) -> tuple[dict[str, Any], str]:
+    """Sections of a recipe, without the corpus, and the reason for them in one line.
 
     Args:
-        pictures: to train on.
-        side: pixels of the shorter side of a typical picture.
-        channels: 1 if all pictures are grey, else 3.
+        found: what the pictures are like.
         longest: bytes of the longest of their captions.
         on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and the batches of a step apart, so
             that several processes can share them; a GPU has them in one, where a picture is told from more captions.
-        initial: config.json of the scorer to start from, whose sizes and vocabulary are kept. It needs fewer epochs
-            and smaller steps than new weights.
+        initial: the scorer to start from, whose sizes and vocabulary are kept. It needs fewer epochs and smaller steps
+            than new weights.
     """
+    pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model, vocabulary = _model(size, side, channels, longest, on_accelerator), size.vocabulary
+    model, vocabulary = _model(size, found, longest, on_accelerator), size.vocabulary
     epochs, peak = size.epochs, 1e-3
     if initial is not None:
-        model, vocabulary = dict(initial["model"]), initial["vocabulary"]
+        model, vocabulary = asdict(initial.model), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4
     image, text = model["image"], model["text"]
     parts, batch = (1, _PARTS * size.batch) if on_accelerator else (_PARTS, size.batch)
@@ -66,20 +99,20 @@ def suggest_scorer(
         "training": {**training(steps, parts), "learning_rate": peak, "weight_decay": 0.05, "beta2": 0.98},
     }
     if initial is not None:
-        sections |= {name: initial["preprocessing"][name] for name in ("resize", "crop", "interpolation")}
+        sections |= {name: getattr(initial.preprocessing, name) for name in ("resize", "crop", "interpolation")}
     pixels = image["image_size"]
     reason = (
-        f"{pictures:,} pictures, mostly {side} pixels wide or high: read at {pixels} x {pixels} pixels, "
+        f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {pixels} x {pixels} pixels, "
         f"{image['n_layers']} layers of width {image['d_model']}; captions of up to {text['text_length']} tokens, "
         f"{text['n_layers']} layers of width {text['d_model']}; {steps:,} steps of {parts * batch} pairs, each told "
         f"from {batch}"
     )
-    return Suggestion(sections, reason)
+    return sections, reason
 
 
-def _model(size: _Size, side: int, channels: int, longest: int, on_accelerator: bool) -> dict[str, Any]:
+def _model(size: _Size, found: Measure, longest: int, on_accelerator: bool) -> dict[str, Any]:
     """An encoder of pictures as a classifier's, and a shallower one of captions, which are short."""
-    image = encoder(size.d_model, size.n_layers, side, channels, on_accelerator)
+    image = encoder(size.d_model, size.n_layers, found.side, found.channels, on_accelerator)
     text = {name: image[name] for name in ("d_model", "d_ff", "n_heads")}
     return {
         "image": {**image, "pool": "mean", "dropout": size.dropout},

@@ -1,38 +1,34 @@
 """Training CLIP: which caption of a batch is a picture's, and which picture a caption's (Radford et al. 2021)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from qkv.config import parse
 from qkv.data.captions.data import CaptionBatch, CaptionData, CaptionDataConfig
 from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
-from qkv.data.randomness import derive_seed, permute
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.figures.gallery import draw_samples
 from qkv.files import atomic_file
-from qkv.model_directory import CONFIG, read_config, read_weights, save_model
+from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.clip import CLIP, CLIPConfig
-from qkv.models.weights import set_weights
-from qkv.reporter import Reporter
-from qkv.systems.card import scorer_card
+from qkv.models.weights import count, get_weights, set_weights
+from qkv.runtime.engine import Engine
 from qkv.systems.initial import refuse_other_sizes
-
-_TOKENIZER = "tokenizer.model"
-
-_Embedded = tuple[Float[Tensor, "B E"], Float[Tensor, "B E"], Int[Tensor, "B"], Int[Tensor, "B T"]]
-"""Pictures and captions in the shared space, the numbers of the pictures, and the tokens of the captions."""
+from qkv.systems.scorer.card import card
+from qkv.systems.scorer.pipeline import TOKENIZER, Scorer
+from qkv.systems.scorer.report import Pairs, belong, report
+from qkv.systems.scorer.saved import Saved
+from qkv.train.task import Setting, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContrastiveConfig:
+class ScorerConfig:
     """Everything about training a scorer but the loop.
 
     Attributes:
@@ -82,7 +78,7 @@ class ContrastiveConfig:
         )
 
 
-class ContrastiveTask:
+class ScorerTask(Task[CLIP, CaptionData]):
     """A scorer with its captioned pictures.
 
     The loss of a pair depends on its batch: a picture is told from the captions of the other pictures there. Batches
@@ -92,59 +88,38 @@ class ContrastiveTask:
     A picture is not told from captions that it has too, and which another pair of the batch happens to show.
     """
 
-    Config = ContrastiveConfig
+    Config = ScorerConfig
     unit = "pairs"
     score = "retrieval"
 
-    def __init__(self, config: ContrastiveConfig, data: CaptionData, model: CLIP, seed: int) -> None:
+    def __init__(self, config: ScorerConfig, data: CaptionData, model: CLIP, seed: int) -> None:
         self.config, self.data, self.model = config, data, model
         self._seed = seed
 
     @classmethod
-    def create(
-        cls, config: ContrastiveConfig, folder: Path, seed: int, reporter: Reporter, initial: Path | None = None
-    ) -> "ContrastiveTask":
-        """Find the pictures, report on them, and build a model.
+    def create(cls, config: ScorerConfig, setting: Setting) -> "ScorerTask":
+        """Find the pictures, report on them, draw a sheet of them with captions, and build a model.
 
-        Args:
-            config: data and model.
-            folder: for what is derived from the data, and `samples.png`, a sheet of pictures with captions.
-            seed: of held-out pictures and data order.
-            reporter: is told of the work, and of what the data is like.
-            initial: a scorer whose tokenizer and weights to start from; new ones are made otherwise.
+        Tokenizer and weights of the initial model are kept.
 
         Raises:
             QkvError: the data cannot be used, or the initial model is of other sizes.
         """
+        say, initial = setting.reporter.say, setting.initial
         trained = None if initial is None else _tokenizer_of(initial, config)
-        place = folder / "data"
-        data = CaptionData.open(config.data, config.tokenizer, config.preprocessing, place, seed, reporter, trained)
-        reporter.say(data.report.to_table())
-        samples = folder / "samples.png"
+        where = setting.folder / "data", setting.seed, setting.reporter
+        data = CaptionData.open(config.data, config.tokenizer, config.preprocessing, *where, trained)
+        say(data.report.to_table())
+        samples = setting.folder / "samples.png"
         if not samples.exists():
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
-        reporter.say(f"samples: {samples}")
+        say(f"samples: {samples}")
         model = CLIP(config.model, len(data.tokenizer))
         if initial is not None:
             set_weights(model, read_weights(initial), str(initial))
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        reporter.say(f"{parameters:,} parameters, vocabulary {len(data.tokenizer):,}")
-        return cls(config, data, model, seed)
-
-    def n_batches(self, epoch: int) -> int:
-        """Number of batches in an epoch."""
-        return self.data.n_batches(epoch)
-
-    def batch(self, epoch: int, index: int) -> CaptionBatch:
-        """One batch."""
-        return self.data.batch(epoch, index)
-
-    def check_length(self, max_steps: int) -> None:
-        """Any number of steps will do."""
-
-    def begin_step(self, step: int) -> None:
-        """Nothing here follows the steps."""
+        say(f"{count(get_weights(model)):,} parameters, vocabulary {len(data.tokenizer):,}")
+        return cls(config, data, model, setting.seed)
 
     def end_step(self, gather: Callable[[Tensor], Tensor]) -> None:
         """Keep the scale of the cosines in bounds."""
@@ -171,61 +146,31 @@ class ContrastiveTask:
             `loss`; `image_to_text` and `text_to_image`, how often the best of the candidates is right, in percent
             (accuracy at 1), and `retrieval`, the mean of both; `scale` of the cosines.
         """
-        device, loss = self.model.log_scale.device, 0.0
-        parts: list[_Embedded] = []
-        for batch in self.data.validation_batches():
-            assert batch.images is not None
-            here = batch.to(device)
-            images = self.model.embed_images(batch.images.to(device))
-            captions = self.model.embed_captions(here.captions, here.lengths)
-            parts.append((images, captions, here.pictures, here.captions))
-            loss += contrastive_loss(self.model.logits(images, captions), belong(*parts[-1][2:])).item()
-        images, captions, pictures, tokens = map(torch.cat, zip(*parts, strict=True))
-        found = {"image_to_text": 0, "text_to_image": 0}
-        for rows, new in self._candidates(len(pictures)):
-            rows = rows.to(device)
-            right = belong(pictures[rows], tokens[rows])
-            cosines = images[rows] @ captions[rows].T
-            found["image_to_text"] += int(finds(cosines, right)[:new].sum())
-            found["text_to_image"] += int(finds(cosines.T, right.T)[:new].sum())
-        shares = {name: 100 * count / len(pictures) for name, count in found.items()}
+        scorer, scale = Scorer(self._saved, self.data.tokenizer, Engine(self.model)), self.model.scale.item()
+        parts = [Pairs.of(scorer, batch) for batch in self.data.validation_batches()]
+        loss = sum(contrastive_loss((scale * part.images) @ part.captions.T, part.right).item() for part in parts)
+        pairs = Pairs.joined(parts)
+        found = report(pairs, self.config.candidates, self._seed)
+        shares = {name: 100 * share for name, share in asdict(found).items()}
         retrieval = sum(shares.values()) / len(shares)
-        return {"loss": loss / len(pictures), **shares, "retrieval": retrieval, "scale": self.model.scale.item()}
+        return {"loss": loss / len(pairs.pictures), **shares, "retrieval": retrieval, "scale": scale}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a model directory."""
-        config = {
-            "model": asdict(self.config.model),
-            "vocabulary": len(self.data.tokenizer),
-            "languages": self.data.languages,
-            "preprocessing": asdict(self.config.preprocessing),
-        }
-        parameters = sum(weight.numel() for weight in weights.values())
-        card = scorer_card(self.config, facts, parameters, self.data.n_train)
-        files = {"README.md": card.encode(), _TOKENIZER: self.data.tokenizer.to_bytes()}
-        save_model(folder, system="clip", config=config, weights=weights, files=files)
+        counted = {"parameters": count(weights), "examples": f"{self.data.n_train:,} pictures"}
+        sources = [source.path for source in self.config.data.train]
+        text = card(self.config.model, self.config.candidates, {**facts, **counted}, sources)
+        files = {CARD: text.encode(), TOKENIZER: self.data.tokenizer.to_bytes()}
+        save_model(folder, self._saved, weights, files)
 
-    def _candidates(self, n_pairs: int) -> Iterator[tuple[Int[Tensor, "C"], int]]:
-        """Sets of validation pairs, of one size, the same at each validation; and how many of each are new.
-
-        Every pair is new once, at the beginning of its set; where the last set is not full, pairs of the first fill it.
-        """
-        size = min(self.config.candidates, n_pairs)
-        order = torch.from_numpy(permute(np.arange(n_pairs), n_pairs, derive_seed(self._seed, "candidates")))
-        for start in range(0, n_pairs, size):
-            yield order[(start + torch.arange(size)) % n_pairs], min(size, n_pairs - start)
-
-
-def belong(pictures: Int[Tensor, "B"], captions: Int[Tensor, "B T"]) -> Bool[Tensor, "B B"]:
-    """Which captions (columns) are right for a picture (rows): those that it has in any of these pairs.
-
-    Args:
-        pictures: a number for each.
-        captions: tokens, padded alike.
-    """
-    same_picture = pictures[:, None] == pictures
-    same_caption = (captions[:, None] == captions).all(dim=2)
-    return same_picture.float() @ same_caption.float() > 0
+    @property
+    def _saved(self) -> Saved:
+        return Saved(
+            model=self.config.model,
+            vocabulary=len(self.data.tokenizer),
+            languages=tuple(self.data.languages),
+            preprocessing=self.config.preprocessing,
+        )
 
 
 def contrastive_loss(logits: Float[Tensor, "B B"], right: Bool[Tensor, "B B"]) -> Float[Tensor, ""]:
@@ -241,18 +186,11 @@ def contrastive_loss(logits: Float[Tensor, "B B"], right: Bool[Tensor, "B B"]) -
     return (by_picture + by_caption) / 2
 
 
-def finds(scores: Float[Tensor, "B C"], right: Bool[Tensor, "B C"]) -> Bool[Tensor, "B"]:
-    """Which rows score one that is right above all that are wrong; a tie is no find."""
-    best_right, best_wrong = (scores.masked_fill(~which, -torch.inf).amax(dim=1) for which in (right, ~right))
-    return best_right > best_wrong
-
-
-def _tokenizer_of(initial: Path, config: ContrastiveConfig) -> Tokenizer:
+def _tokenizer_of(initial: Path, config: ScorerConfig) -> Tokenizer:
     """The tokenizer of the scorer to start from, once its sizes are known to be the configured ones."""
-    tokenizer = Tokenizer.load(initial / _TOKENIZER)
-    known = parse(CLIPConfig, read_config(initial)["model"], f"{initial / CONFIG}: model")
-    refuse_other_sizes(_sizes(config.model, config.tokenizer.vocabulary), _sizes(known, len(tokenizer)))
-    return tokenizer
+    saved = read_saved(initial, Saved)
+    refuse_other_sizes(_sizes(config.model, config.tokenizer.vocabulary), _sizes(saved.model, saved.vocabulary))
+    return Tokenizer.load(initial / TOKENIZER)
 
 
 def _sizes(model: CLIPConfig, vocabulary: int) -> dict[str, Any]:
@@ -260,3 +198,6 @@ def _sizes(model: CLIPConfig, vocabulary: int) -> dict[str, Any]:
     parts = {"image": asdict(model.image), "text": asdict(model.text)}
     sizes = {f"model.{part}.{name}": size for part, fields in parts.items() for name, size in fields.items()}
     return {**sizes, "model.d_shared": model.d_shared, "tokenizer.vocabulary": vocabulary}
+
+
+TASK = ScorerTask

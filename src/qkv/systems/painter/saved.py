@@ -1,0 +1,49 @@
+"""What config.json of a painter holds."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from qkv.data.pictures.preprocessing import Preprocessing
+from qkv.models.dalle import DalleConfig
+from qkv.models.dvae import DVAEConfig
+from qkv.systems.codes.saved import Saved as SavedCodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A painter, but for its weights and its tokenizer.
+
+    Attributes:
+        model: sizes and choices of the decoder.
+        vocabulary: tokens of captions.
+        languages: of the captions that it was trained on, as far as they are known.
+        dvae: sizes and choices of the discrete VAE that it draws with.
+        preprocessing: from a picture to what the discrete VAE reads.
+        guidance: how closely it follows captions (`qkv.generation.Guided`) unless it is told otherwise.
+    """
+
+    system: ClassVar[str] = "painter"
+    model: DalleConfig
+    vocabulary: int
+    languages: tuple[str, ...] = ()
+    dvae: DVAEConfig
+    preprocessing: Preprocessing
+    guidance: float = 1.0
+
+    @property
+    def knows(self) -> str:
+        """Whose captions it reads, in a few words."""
+        return f"captions: {', '.join(self.languages)}" if self.languages else "captions"
+
+    @property
+    def codes(self) -> SavedCodes:
+        """The discrete VAE by itself."""
+        return SavedCodes(model=self.dvae, preprocessing=self.preprocessing)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.guidance < math.inf:
+            raise ValueError(f"guidance must be a number from 0 up, not {self.guidance}")
+        if self.dvae.grid != self.model.grid:
+            raise ValueError(f"model.grid is {self.model.grid}, but the discrete VAE's is {self.dvae.grid}")
+        _ = self.codes  # refuses what does not fit together

@@ -1,0 +1,1 @@
+"""What the command line does with a scorer: nothing of its own yet; `qkv draw --scorer` orders pictures by it."""
