@@ -19,11 +19,29 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class Other:
+    kind: Literal["narrow", "wide"] = "wide"
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError("width must be positive")
+
+
+@dataclass(frozen=True)
+class Usual:
+    height: int = 2
+    width: int = 3
+    kind: Literal["usual"] = "usual"
+
+
+@dataclass(frozen=True)
 class Outer:
     name: str
     model: Inner = field(default_factory=Inner)
     many: list[Inner] = field(default_factory=list)
     maybe: Inner | None = None
+    either: Usual | Other = field(default_factory=Usual)
 
 
 def test_parse_builds_nested_dataclasses() -> None:
@@ -31,9 +49,27 @@ def test_parse_builds_nested_dataclasses() -> None:
     assert outer == Outer("a", Inner(4), [Inner(), Inner(activation="gelu")])
 
 
+def test_kind_says_which_dataclass_a_section_is() -> None:
+    def either(**section: object) -> Usual | Other:
+        return parse(Outer, {"name": "a", "either": section}, "r.yaml").either
+
+    assert either() == either(width=3) == either(kind="usual") == Usual()  # the first is meant where none is named
+    assert either(kind="wide") == Other()
+    assert either(kind="narrow", width="4") == Other("narrow", 4)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        ({"name": "a", "either": {"kind": "wied"}}, "r.yaml: either.kind is 'wied'; did you mean 'wide'?"),
+        ({"name": "a", "either": {"kind": ["wide"]}}, r"r.yaml: either.kind is \['wide'\]; "),
+        (
+            {"name": "a", "either": {"kind": "wide", "height": 1}},
+            "unknown field 'either.height'; choose from kind",
+        ),
+        ({"name": "a", "either": {"kind": "wide", "width": "x"}}, "r.yaml: either.width: .*, not 'x'"),
+        ({"name": "a", "either": {"kind": "wide", "width": 0}}, "r.yaml: either: width must be positive$"),
+        ({"name": "a", "either": 3}, "r.yaml: either.*, not 3"),
         ({"name": "a", "model": {"d_modl": 4}}, "r.yaml: unknown field 'model.d_modl'; did you mean 'd_model'?"),
         ({"name": "a", "many": [{}, {"x": 1}]}, "r.yaml: unknown field 'many.1.x'; choose from activation, d_model"),
         ({"name": "a", "maybe": {"activatoin": 1}}, "unknown field 'maybe.activatoin'; did you mean 'activation'?"),

@@ -1,6 +1,5 @@
 """A tiny translator with random weights, for tests that need a model directory but no sense in its output."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from qkv.data.text.tokenizer import END, Tokenizer, TokenizerConfig
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.weights import get_weights
+from qkv.systems.translator.saved import Saved
 
 LANGUAGES = ("en", "de", "fr")
 _SENTENCES = {
@@ -45,13 +45,6 @@ def tiny_translator(folder: Path, max_source_tokens: int = 24) -> Path:
             model.output.weight *= 3
             model.output_bias[[piece.startswith("<") for piece in tokenizer.pieces(range(len(tokenizer)))]] = -9.0
             model.output_bias[END] = 9.0
-    fields = {
-        "model": asdict(config),
-        "vocabulary": codec.vocabulary,
-        "target_vocabulary": codec.target_vocabulary,
-        "max_source_tokens": max_source_tokens,
-        **codec.config(),
-    }
     files = {**codec.files(), "README.md": b"# Tiny\n\n- Licence: none needed\n"}
-    save_model(folder, system="translator", config=fields, weights=get_weights(model), files=files)
+    save_model(folder, Saved.of(config, codec, max_source_tokens), get_weights(model), files)
     return folder

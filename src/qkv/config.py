@@ -76,39 +76,50 @@ def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     Raises:
         QkvError: a field is unknown (the nearest valid one is named), missing, of the wrong type or contradictory.
     """
+    return _validated(cls, _resolved(cls, data, where, ()), where, ())
+
+
+def _validated(annotation: Any, data: Any, where: str, path: tuple[str, ...]) -> Any:
+    """An instance of an annotation, made of data whose names are known to be right."""
     from pydantic import TypeAdapter, ValidationError  # takes longer to import than all of `qkv --help`
 
-    _refuse_unknown(cls, data, where, ())
     try:
-        return TypeAdapter(cls).validate_python(data)
+        return TypeAdapter(annotation).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
+        place = ".".join((*path, *map(str, first["loc"])))
         message = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
-        raise QkvError(f"{where}: {path + ': ' if path else ''}{message}{given}") from error
+        raise QkvError(f"{where}: {place + ': ' if place else ''}{message}{given}") from error
 
 
-def _refuse_unknown(annotation: Any, data: Any, where: str, path: tuple[str, ...]) -> None:
-    """Walk the annotation beside the data and refuse the first name that no dataclass field has."""
+def _resolved(annotation: Any, data: Any, where: str, path: tuple[str, ...]) -> Any:
+    """The data, with sections that may be of several kinds as the dataclass that theirs means.
+
+    Walks the annotation beside the data and refuses the first name that no dataclass field has.
+    """
     if isinstance(annotation, types.UnionType):
-        annotation = _meant(annotation, data)
+        members = [member for member in typing.get_args(annotation) if member is not types.NoneType]
+        if len(members) == 1 or not isinstance(data, Mapping) or not all(map(dataclasses.is_dataclass, members)):
+            return _resolved(members[0], data, where, path)
+        meant = _meant(members, data, f"{where}: {'.'.join((*path, 'kind'))}")
+        return _validated(meant, _resolved(meant, data, where, path), where, path)
     if typing.get_origin(annotation) is list and isinstance(data, list):
-        for index, item in enumerate(data):
-            _refuse_unknown(typing.get_args(annotation)[0], item, where, (*path, str(index)))
+        [inner] = typing.get_args(annotation)
+        return [_resolved(inner, item, where, (*path, str(index))) for index, item in enumerate(data)]
     if not dataclasses.is_dataclass(annotation) or not isinstance(data, Mapping):
-        return
+        return data
     known = typing.get_type_hints(annotation)
-    for name, value in data.items():
+    for name in data:
         if name not in known:
             raise QkvError(f"{where}: unknown field {'.'.join((*path, str(name)))!r}; {nearest(str(name), known)}")
-        _refuse_unknown(known[name], value, where, (*path, name))
+    return {name: _resolved(known[name], value, where, (*path, name)) for name, value in data.items()}
 
 
-def _meant(union: types.UnionType, data: Any) -> Any:
-    """The member of a union that data is for: the dataclass whose `kind` takes the value there, else the first one."""
-    members = [member for member in typing.get_args(union) if member is not types.NoneType]
-    if not members or not isinstance(data, Mapping) or "kind" not in data:
-        return members[0] if members else union
-    tagged = (m for m in members if dataclasses.is_dataclass(m) and "kind" in typing.get_type_hints(m))
-    return next((m for m in tagged if data["kind"] in typing.get_args(typing.get_type_hints(m)["kind"])), members[0])
+def _meant(members: list[Any], data: Mapping[str, Any], where: str) -> Any:
+    """The dataclass whose `kind` takes the value in the data; without one the first, whose kind is the default."""
+    kinds = {kind: member for member in members for kind in typing.get_args(typing.get_type_hints(member)["kind"])}
+    kind = data.get("kind", next(iter(kinds)))
+    if not isinstance(kind, str) or kind not in kinds:
+        raise QkvError(f"{where} is {kind!r}; {nearest(str(kind), kinds)}")
+    return kinds[kind]

@@ -14,7 +14,8 @@ from qkv.config import parse
 from qkv.data import table as picture_table
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionSource
-from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.pictures.readers import open_pictures
+from qkv.data.pictures.sources import PictureSource
 from qkv.data.table import choose_rows
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
@@ -33,7 +34,7 @@ def table(path: Path, images: list[object], labels: list[object], **metadata: st
 
 def labels_of(tmp_path: Path, rows: list[str], classes: list[str] | None = None) -> tuple[list[int], tuple[str, ...]]:
     (tmp_path / "t.csv").write_text("\n".join(["image,label", *(f"{i}.png,{row}" for i, row in enumerate(rows))]))
-    pictures = Pictures.open(PictureSource(table=str(tmp_path / "t.csv"), classes=classes))
+    pictures = open_pictures(PictureSource(table=str(tmp_path / "t.csv"), classes=classes))
     return pictures.labels.tolist(), pictures.classes
 
 
@@ -74,19 +75,19 @@ def test_a_table_may_name_its_classes_and_point_at_files(tmp_path: Path) -> None
     names = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
     images = [{"bytes": png(4), "path": None}, {"bytes": None, "path": "x.png"}]
     source = table(tmp_path / "t.parquet", images, [1, 0], huggingface=json.dumps(names))
-    pictures = Pictures.open(source)
+    pictures = open_pictures(source)
     assert pictures.classes == ("cat", "dog")
     assert [pictures.picture(i, 1).getpixel((0, 0)) for i in (0, 1)] == [4, 9]
 
 
 def test_a_row_without_a_picture_is_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
-    pictures = Pictures.open(table(tmp_path / "t.parquet", [png(1), None], [0, 1]))
+    pictures = open_pictures(table(tmp_path / "t.parquet", [png(1), None], [0, 1]))
     with pytest.raises(QkvError, match=r"t\.parquet, row 2 has no picture"):
         pictures.picture(1, 1)
     with pytest.raises(QkvError, match="row 2 has no label"):
-        Pictures.open(table(tmp_path / "u.parquet", [png(1), png(2)], [0, None]))
+        open_pictures(table(tmp_path / "u.parquet", [png(1), png(2)], [0, None]))
     with pytest.raises(QkvError, match="'image' holds int64, neither"):
-        Pictures.open(table(tmp_path / "v.parquet", [1, 2], [0, 1]))
+        open_pictures(table(tmp_path / "v.parquet", [1, 2], [0, 1]))
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -99,7 +100,7 @@ def test_large_tables_are_memory_mapped(kept: bool, nested: bool, tmp_path: Path
     source = table(tmp_path / "t.parquet", images, [i % 3 for i in range(40)])
     for _ in range(2):
         before = pa.total_allocated_bytes()
-        pictures = Pictures.open(source, tmp_path / "cache" if kept else None)
+        pictures = open_pictures(source, tmp_path / "cache" if kept else None)
         assert pa.total_allocated_bytes() - before < 1000
         shown = [pictures.picture(i, 1).getpixel((0, 0)) for i in (39, 0, 8)]
         assert shown == [39, 0, 8]
@@ -113,14 +114,14 @@ def test_a_divided_folder_and_hidden_folders(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png(1))
     with pytest.raises(QkvError, match=r"divided already: train on one of .*train and .*val"):
-        Pictures.open(PictureSource.of(tmp_path))
-    assert len(Pictures.open(PictureSource.of(tmp_path / "train"))) == 2
+        open_pictures(PictureSource.of(tmp_path))
+    assert len(open_pictures(PictureSource.of(tmp_path / "train"))) == 2
 
 
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,image,label\na.png,b.png,0\n")
     with pytest.raises(QkvError, match="several columns 'image'"):
-        Pictures.open(PictureSource(table=str(tmp_path / "t.csv")))
+        open_pictures(PictureSource(table=str(tmp_path / "t.csv")))
 
 
 @pytest.mark.parametrize("captioned", [False, True])
@@ -147,7 +148,7 @@ def test_files_that_are_no_whole_tables(name: str, content: bytes | None, said: 
         if captioned:
             open_source(CaptionSource(table=str(path)), tmp_path / "cache", Reporter())
         else:
-            Pictures.open(PictureSource(table=str(path)))
+            open_pictures(PictureSource(table=str(path)))
     assert "\n" not in str(error.value) and "Arrow" not in str(error.value)
 
 
@@ -186,9 +187,9 @@ def test_rows_are_chosen_by_the_values_of_columns(kind: str, captioned: bool, wh
         pictures = source.pictures
         assert [source.texts(i)[0][1] for i in range(len(source))] == [known["split"][row] for row in rows]
     else:
-        pictures = Pictures.open(parse(PictureSource, place, "test"))
+        pictures = open_pictures(parse(PictureSource, place, "test"))
         assert [pictures.classes[label] for label in pictures.labels] == [known["label"][row] for row in rows]
-        unlabelled = Pictures.open(parse(PictureSource, place, "test"), labelled=False)
+        unlabelled = open_pictures(parse(PictureSource, place, "test"), labelled=False)
         assert [unlabelled.name(i) for i in range(len(unlabelled))] == [pictures.name(i) for i in range(len(rows))]
     assert [pictures.picture(i, 1).getpixel((0, 0)) for i in range(len(pictures))] == rows
     if kind == "parquet":
@@ -217,6 +218,6 @@ def test_a_choice_that_leaves_nothing_says_what_there_is(source: type, tmp_path:
             if isinstance(chosen, CaptionSource):
                 open_source(chosen, tmp_path / "cache", Reporter())
             else:
-                Pictures.open(chosen)
+                open_pictures(chosen)
     with pytest.raises(QkvError, match="where chooses rows of a table"):
         parse(source, {"folder": str(tmp_path), "where": {"split": "train"}}, "test")

@@ -1,7 +1,6 @@
 """`qkv explain` from end to end with a tiny random model."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ from qkv.errors import QkvError
 from qkv.model_directory import save_model
 from qkv.models.translator import TranslatorModel
 from qkv.models.weights import get_weights
+from qkv.systems.translator.saved import Saved
+from qkv.systems.translator.verbs import explain
 
 SENTENCE = "Two [red]dogs[/red]."
 
@@ -22,9 +23,7 @@ SENTENCE = "Two [red]dogs[/red]."
 @pytest.fixture(scope="module")
 def folder(model: TranslatorModel, codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explain") / "model"
-    sizes = {"vocabulary": codec.vocabulary, "target_vocabulary": codec.target_vocabulary}
-    config = {"model": asdict(model.config), "max_source_tokens": 30, **sizes, **codec.config()}
-    save_model(folder, system="translator", config=config, weights=get_weights(model), files=codec.files())
+    save_model(folder, Saved.of(model.config, codec, 30), get_weights(model), codec.files())
     return folder
 
 

@@ -10,21 +10,21 @@ from qkv.config import parse
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.weights import get_weights
-from qkv.reporter import Reporter
-from qkv.systems.translator.task import TranslationConfig, TranslationTask
+from qkv.systems.translator.task import TranslatorTask, TranslatorTaskConfig
+from qkv.train.task import Setting
 
 SIZES = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 32, "tie_embeddings": False}
 
 
-def create(tmp_path: Path, initial: Path, **sections: dict) -> TranslationTask:
+def create(tmp_path: Path, initial: Path, **sections: dict) -> TranslatorTask:
     for language in ("en", "de"):
         (tmp_path / language).write_text("\n".join(lines(language)), encoding="utf-8")
     files = {language: str(tmp_path / language) for language in ("en", "de")}
     corpus = {"files": files, "directions": ["en-de"]}
     data = {"train": [corpus], "batch_tokens": 300, "holdout": 5}
     sections = {"data": data, "tokenizer": {"vocabulary": 400}, "model": SIZES, **sections}
-    config = parse(TranslationConfig, sections, "test")
-    return TranslationTask.create(config, tmp_path / "run", 1, Reporter(), initial)
+    config = parse(TranslatorTaskConfig, sections, "test")
+    return TranslatorTask.create(config, Setting(folder=tmp_path / "run", initial=initial))
 
 
 def test_weights_and_tokenizer_are_the_initial_model_s_and_directions_those_of_the_data(tmp_path: Path) -> None:

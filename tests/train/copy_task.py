@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.reporter import Reporter
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World, join
+from qkv.train.task import Setting, Task
 from qkv.train.trainer import Trainer
 
 VOCABULARY, LENGTH, BEGIN = 20, 8, 2
@@ -27,13 +28,18 @@ class CopyBatch:
 
     source: Tensor
 
-    def to(self, device: torch.device) -> "CopyBatch":
-        return CopyBatch(self.source.to(device))
+
+@dataclass(frozen=True)
+class CopySaved:
+    """What config.json holds of it: nothing."""
+
+    system: ClassVar[str] = "copy"
 
 
-class CopyTask:
+class CopyTask(Task):
     """Copy `LENGTH` random tokens; the score is the percentage of sequences copied without error, greedily decoded."""
 
+    Config = TrainingConfig  # it has none of its own
     unit = "tokens"
     score = "accuracy"
 
@@ -42,6 +48,10 @@ class CopyTask:
         config = TranslatorConfig(d_model=32, n_heads=4, n_layers=2, d_ff=64, dropout=dropout)
         self.model = TranslatorModel(config, VOCABULARY)
         self.seed, self.batch_size, self.batches = seed, batch_size, batches
+
+    @classmethod
+    def create(cls, config: Any, setting: Setting) -> "CopyTask":
+        return cls(setting.seed)
 
     def n_batches(self, epoch: int) -> int:
         return self.batches
@@ -70,7 +80,7 @@ class CopyTask:
         return {"loss": self.losses(batch)["tokens"].item() / batch.source.numel(), "accuracy": 100 * right}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        save_model(folder, system="copy", config={}, weights=weights, files={"facts.json": json.dumps(facts).encode()})
+        save_model(folder, CopySaved(), weights, {"facts.json": json.dumps(facts).encode()})
 
     @staticmethod
     def _lengths(source: Tensor) -> Tensor:

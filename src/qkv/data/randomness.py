@@ -35,6 +35,13 @@ def permute(positions: NDArray[np.int64], size: int, seed: int) -> NDArray[np.in
     return result.astype(np.int64)
 
 
+def shuffled(size: int, batch_size: int, seed: int, epoch: int, index: int) -> NDArray[np.int64]:
+    """A batch of an epoch, of a data set of this size in an order of the epoch's own; the last batch may be short."""
+    start = index * batch_size
+    positions = np.arange(start, min(start + batch_size, size))
+    return permute(positions, size, derive_seed(seed, "order", epoch))
+
+
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Scramble 64 bits so that each depends on all (the finaliser of SplitMix64, Steele et al. 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from qkv.errors import QkvError
 from qkv.explain.words import Token, group_words, merge
-from qkv.models.translator import TranslatorModel
+from qkv.runtime.engine import Engine
 
 Stack = Literal["encoder", "decoder"]
 Kind = Literal["self", "cross"]
@@ -87,6 +87,10 @@ class AttentionRecord:
             return self.source, self.source
         return self.target_output, self.target_input if kind == "self" else self.source
 
+    def has(self, stack: Stack, kind: Kind) -> bool:
+        """Whether the model has such an attention; a recurrent one may have cross-attention alone."""
+        return any((s, k) == (stack, kind) for s, _, k in self.weights)
+
     def map(self, stack: Stack, kind: Kind, layer: int | None = None, head: int | None = None) -> AttentionMap:
         """One attention as a table.
 
@@ -99,13 +103,20 @@ class AttentionRecord:
         Raises:
             QkvError: there is no such attention, layer or head.
         """
-        layers = [weights for (s, _, k), weights in self.weights.items() if (s, k) == (stack, kind)]
-        if not layers:
-            raise QkvError(f"there is no {kind}-attention in the {stack}")
-        weights = torch.stack(layers)
+        weights = self.stacked(stack, kind)
         weights = weights.mean(dim=0) if layer is None else weights[_index(layer, len(weights), f"{stack} layer")]
         weights = weights.mean(dim=0) if head is None else weights[_index(head, len(weights), "attention head")]
         return AttentionMap(weights, *self.tokens(stack, kind))
+
+    def stacked(self, stack: Stack, kind: Kind) -> Float[Tensor, "L H T S"]:
+        """Such an attention in all layers.
+
+        Raises:
+            QkvError: there is none.
+        """
+        if not self.has(stack, kind):
+            raise QkvError(f"there is no {kind}-attention in the {stack}")
+        return torch.stack([weights for (s, _, k), weights in self.weights.items() if (s, k) == (stack, kind)])
 
     def top(
         self,
@@ -171,12 +182,12 @@ class AttentionRecord:
 
 
 def record_attention(
-    model: TranslatorModel, source: Sequence[int], target: Sequence[int]
+    model: nn.Module, source: Sequence[int], target: Sequence[int]
 ) -> dict[Name, Float[Tensor, "H T S"]]:
     """Weights of every attention in one teacher-forced pass, on the CPU as float32.
 
     Args:
-        model: is run without dropout, whatever mode it is in.
+        model: of `models/`, that translates; it is run without dropout, whatever mode it is in.
         source: token ids that the encoder reads.
         target: token ids that the decoder reads, from the begin token on.
     """
@@ -185,17 +196,11 @@ def record_attention(
     def recorder(stack: Stack, layer: int, kind: Kind, recorded: Tensor) -> None:
         weights[stack, layer + 1, kind] = recorded[0].float().cpu()
 
-    device = next(model.parameters()).device
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            model(
-                torch.tensor([source], device=device),
-                torch.tensor([len(source)], device=device),
-                torch.tensor([target], device=device),
-                recorder=recorder,
-            )
+        lengths = torch.tensor([len(source)])
+        Engine(model).forward(torch.tensor([source]), lengths, torch.tensor([target]), recorder)
     finally:
         model.train(training)
     return weights
@@ -214,9 +219,9 @@ def informative_head(record: AttentionRecord, layer: int | None = None, head: in
         head: search this head of each layer only.
 
     Raises:
-        QkvError: there is no such layer or head.
+        QkvError: there is no such layer or head, or no self-attention in the encoder.
     """
-    weights = torch.stack([weights for (stack, _, _), weights in record.weights.items() if stack == "encoder"])
+    weights = record.stacked("encoder", "self")
     layers = range(weights.shape[0]) if layer is None else [_index(layer, weights.shape[0], "encoder layer")]
     heads = range(weights.shape[1]) if head is None else [_index(head, weights.shape[1], "attention head")]
     is_word = torch.tensor([token.is_word for token in record.source])

@@ -52,13 +52,13 @@ class Drawing:
     """What `draw_translation` chose and could not draw.
 
     Attributes:
-        layer: of the encoder head that is shown, from 1.
+        layer: of the encoder head that is shown, from 1; None if the encoder has no attention to show.
         head: from 1.
         missing: characters that no installed font has; the picture shows boxes for them.
     """
 
-    layer: int
-    head: int
+    layer: int | None
+    head: int | None
     missing: set[str]
 
 
@@ -97,7 +97,7 @@ def draw_translation(
     head: int | None = None,
     heading: Sequence[str] = (),
 ) -> Drawing:
-    """Draw the cross-attention on the left and one head of the encoder on the right.
+    """Draw the cross-attention on the left and one head of the encoder on the right, if it has any.
 
     Args:
         record: best with words, not pieces.
@@ -109,20 +109,18 @@ def draw_translation(
     Raises:
         QkvError: there is no such layer or head, or the file cannot be written.
     """
-    left = record.map("decoder", "cross", layer)
-    shown = informative_head(record, layer, head)
     panels = [
         Panel(
             f"Cross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}",
             "Row: where the model looked while it wrote this word",
-            left,
-        ),
-        Panel(
-            f"Encoder self-attention, layer {shown[0]}, head {shown[1]}",
-            "Row: where this word looked",
-            record.map("encoder", "self", *shown),
-        ),
+            record.map("decoder", "cross", layer),
+        )
     ]
+    if not record.has("encoder", "self") and head is None:
+        return Drawing(None, None, missing=draw(panels, path, heading))
+    shown = informative_head(record, layer, head)
+    title = f"Encoder self-attention, layer {shown[0]}, head {shown[1]}"
+    panels.append(Panel(title, "Row: where this word looked", record.map("encoder", "self", *shown)))
     return Drawing(*shown, missing=draw(panels, path, heading))
 
 

@@ -52,31 +52,25 @@ class MinLength:
     """At least n tokens before the end token.
 
     Attributes:
-        n: for all input rows, or one for each.
+        n: for every row.
     """
 
-    n: int | Sequence[int]
+    n: int
 
     def __call__(self, log_probs: Float[Tensor, "N V"], live: Live) -> Float[Tensor, "N V"]:
         """Forbid the end token while a row is too short."""
-        if isinstance(self.n, int):
-            return log_probs if live.length >= self.n else _forbid(log_probs, live.end_id)
-        if live.length >= max(self.n):
+        if live.length >= self.n:
             return log_probs
-        short = torch.tensor(self.n, device=log_probs.device)[live.sentence] > live.length
-        return torch.where(short[:, None], _forbid(log_probs, live.end_id), log_probs)
+        return log_probs.index_fill(1, torch.tensor([live.end_id], device=log_probs.device), -math.inf)
 
     def check(self, request: Request) -> None:
         """There must be an end token, and it must fit behind n tokens."""
         if not 0 <= request.end_id < request.vocabulary:
             raise QkvError("a minimum length holds back the end token, but this model has none; drop the minimum")
-        if not isinstance(self.n, int) and len(self.n) != len(request.limits):
-            raise QkvError(f"{len(self.n)} minimum lengths for {len(request.limits)} rows; give one, or one for each")
-        wanted = [self.n] * len(request.limits) if isinstance(self.n, int) else self.n
-        for row, (n, limit) in enumerate(zip(wanted, request.limits, strict=True)):
-            if n >= limit:
+        for row, limit in enumerate(request.limits):
+            if self.n >= limit:
                 raise QkvError(
-                    f"row {row} must have at least {n} tokens but its max_length is {limit}, end token included; "
+                    f"row {row} must have at least {self.n} tokens but its max_length is {limit}, end token included; "
                     "lower the minimum or raise max_length"
                 )
 
@@ -124,7 +118,12 @@ class ForcedPrefix:
                 )
             if request.end_id in prefix:
                 raise QkvError(f"the forced prefix of row {row} holds the end token {request.end_id}; leave it out")
-            _check_ids(prefix, request.vocabulary, f"the forced prefix of row {row}")
+            for token in prefix:
+                if not 0 <= token < request.vocabulary:
+                    raise QkvError(
+                        f"the forced prefix of row {row} names token {token}, but the vocabulary has tokens 0 to "
+                        f"{request.vocabulary - 1}"
+                    )
         for other in request.filters:
             if other is not self:
                 self._check_against(other, prefixes, request)
@@ -176,34 +175,3 @@ class NoRepeatNgram:
 
     def check(self, request: Request) -> None:
         """Goes with every request."""
-
-
-@dataclass(frozen=True)
-class BannedTokens:
-    """These tokens are never generated.
-
-    Attributes:
-        ids: token ids.
-    """
-
-    ids: Sequence[int]
-
-    def __call__(self, log_probs: Float[Tensor, "N V"], live: Live) -> Float[Tensor, "N V"]:
-        """Forbid them."""
-        return _forbid(log_probs, *self.ids)
-
-    def check(self, request: Request) -> None:
-        """They must exist, and some token must be left."""
-        _check_ids(self.ids, request.vocabulary, "the banned tokens")
-        if len(set(self.ids)) == request.vocabulary:
-            raise QkvError(f"all {request.vocabulary} tokens are banned; allow some")
-
-
-def _forbid(log_probs: Float[Tensor, "N V"], *tokens: int) -> Float[Tensor, "N V"]:
-    return log_probs.index_fill(1, torch.tensor(tokens, dtype=torch.long, device=log_probs.device), -math.inf)
-
-
-def _check_ids(ids: Sequence[int], vocabulary: int, where: str) -> None:
-    for token in ids:
-        if not 0 <= token < vocabulary:
-            raise QkvError(f"{where} name token {token}, but the vocabulary has tokens 0 to {vocabulary - 1}")

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +20,14 @@ class TranslatorConfig(TransformerConfig):
     """Sizes and choices of encoder and decoder, which are equally deep.
 
     Attributes:
+        kind: tells it from the other kinds of model that translate (`models/recurrent.py`).
         positions: what tells the order of tokens.
         max_length: learned positions to allocate; sinusoidal ones have no limit.
         tie_embeddings: one matrix for target embedding and output projection, and for the source embedding too where
             the vocabulary is shared (section 3.4).
     """
 
+    kind: Literal["transformer"] = "transformer"
     positions: PositionKind = "sinusoidal"
     max_length: int = 512
     tie_embeddings: bool = True

@@ -84,11 +84,6 @@ class WeightAverage:
             list(self.weights.values()), list(get_weights(self.model).values()), 1 - keep
         )
 
-    def load(self, weights: dict[str, Tensor]) -> None:
-        """Take over a saved average."""
-        for name, weight in self.weights.items():
-            weight.copy_(weights[name])
-
 
 @contextmanager
 def using_weights(model: nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:

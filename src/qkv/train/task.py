@@ -100,13 +100,13 @@ class Task(ABC, Generic[Model, Source]):
             facts: what training knows for the model card: steps, scores, hours.
         """
 
-    def check_length(self, max_steps: int) -> None:  # noqa: B027 (a hook, as the two below)
+    def check_length(self, max_steps: int) -> None:
         """Called before training; warns of what will not have come to its end after so many steps."""
 
-    def begin_step(self, step: int) -> None:  # noqa: B027
+    def begin_step(self, step: int) -> None:
         """Called before the losses of optimizer step `step`, counted from 1."""
 
-    def end_step(self, gather: Callable[[Tensor], Tensor]) -> None:  # noqa: B027
+    def end_step(self, gather: Callable[[Tensor], Tensor]) -> None:
         """Called once all batches of the step have passed and the optimizer has changed the weights.
 
         Args:

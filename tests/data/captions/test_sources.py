@@ -14,7 +14,8 @@ from pyarrow import parquet
 
 from qkv.config import parse
 from qkv.data import table as picture_table
-from qkv.data.captions.readers import measure_captions, open_source
+from qkv.data.captions.measure import CaptionMeasure, measure_captions
+from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
 from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError
@@ -219,8 +220,11 @@ def test_what_a_path_means_and_how_much_there_is(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "s.tar", "w") as shard:
         for file in ("a.png", "a.txt"):
             shard.add(tmp_path / "f" / file, file)
-    for name, measured in (("f", (3, 7)), ("t.csv", (1, 9)), ("s.tar", (1, 4))):
-        assert measure_captions(CaptionSource.of(tmp_path / name), console) == measured
+    measures = []
+    for name, pictures, longest in (("f", 3, 7), ("t.csv", 1, 9), ("s.tar", 1, 4)):
+        measures.append(measure_captions(CaptionSource.of(tmp_path / name), console))
+        assert measures[-1] == CaptionMeasure(pictures, side=2, channels=1, longest=longest)
+    assert CaptionMeasure.joined(measures) == CaptionMeasure(5, side=2, channels=1, longest=9)
     with pytest.raises(QkvError, match=r"u\.CSV: no picture has a caption$"):
         measure_captions(CaptionSource.of(tmp_path / "u.CSV"), console)
     for file in (tmp_path / "f").glob("*.txt"):

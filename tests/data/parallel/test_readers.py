@@ -47,6 +47,28 @@ def test_columns_of_a_table_can_be_ignored(tmp_path: Path) -> None:
     assert rows_of(corpus) == [("Hello", "Hallo"), ("", ""), ("Yes", "Ja")]
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_header_of_language_codes_names_the_columns_and_is_no_pair(tmp_path: Path, suffix: str) -> None:
+    corpus = CorpusConfig(
+        table=write(tmp_path / f"pairs.tsv{suffix}", b"\xef\xbb\xbfen\tpt-BR\tde\nYes\tSim\tJa\tmore\n")
+    )
+    assert read_languages(corpus) == ("en", "pt-BR", "de")
+    assert rows_of(corpus) == [("Yes", "Sim", "Ja")]
+    assert measure(corpus) == (1, 3)
+    named = CorpusConfig(table=corpus.table, columns=["en", "pt"])
+    assert rows_of(named) == [("en", "pt-BR"), ("Yes", "Sim")]  # columns are named, so the first line is a pair
+    short = CorpusConfig(table=write(tmp_path / "short.tsv", b"en\tde\nYes\n"))
+    with pytest.raises(QkvError, match=r"short.tsv, line 2: 1 tab-separated column, but .* need 2"):
+        rows_of(short)
+
+
+@pytest.mark.parametrize("first", ["Yes\tJa", "en", "en\ten", "en\t", "en\tde\tCC-BY", ""])
+def test_what_is_no_header_needs_columns(tmp_path: Path, first: str) -> None:
+    table = write(tmp_path / "pairs.tsv", f"{first}\nYes\tJa\n".encode())
+    with pytest.raises(QkvError, match=r"say which languages the columns of .*pairs.tsv hold: columns: \[en, ko\]"):
+        rows_of(CorpusConfig(table=table))
+
+
 def test_jsonl_flat_and_nested(tmp_path: Path) -> None:
     lines = b'{"id": 1, "en": "Hi", "ko": "\\uc548"}\n\n{"translation": {"en": "\\ud800", "ko": "b\\n", "de": "c"}}\n'
     table = write(tmp_path / "pairs.jsonl", lines)
@@ -117,7 +139,6 @@ def test_short_line_of_a_table(tmp_path: Path) -> None:
         ({"files": {"en": "a", "de": "b"}, "table": "c.tsv"}, "either files or a table"),
         ({"files": {"en": "a"}}, "at least two languages"),
         ({"files": {"en": "a", "de": "b"}, "columns": ["en", "de"]}, "columns belong to a table"),
-        ({"table": "c.tsv"}, "say which languages"),
         ({"table": "c.tsv", "columns": ["en", "en"]}, "two or more different"),
         ({"table": "c.jsonl", "columns": ["en", "_"]}, "two or more different"),
     ],

@@ -1,5 +1,6 @@
 """Augmentation: pure in its seed, and each change what it says."""
 
+import hashlib
 import math
 from collections import Counter
 from dataclasses import replace
@@ -19,8 +20,8 @@ GREY = Preprocessing(size=SIZE, channels=1, mean=(0.5,), std=(0.5,))
 EVERYTHING = AugmentationConfig(flip=True, pad=2, smallest_crop=0.5, rand_augment=2, erase=0.5)
 
 
-def image(mode: str = "RGB", side: int = SIZE) -> Image.Image:
-    pixels = np.random.default_rng(3).integers(1, 256, (side, side, 3), dtype=np.uint8)
+def image(mode: str = "RGB", side: int = SIZE, height: int | None = None) -> Image.Image:
+    pixels = np.random.default_rng(3).integers(1, 256, (height or side, side, 3), dtype=np.uint8)
     return Image.fromarray(pixels).convert(mode)
 
 
@@ -41,6 +42,41 @@ def test_the_seed_decides_everything(mode: str, preprocessing: Preprocessing) ->
         assert first.dtype == torch.uint8
         outcomes.append(first.numpy().tobytes())
     assert len(set(outcomes)) == 40
+
+
+FITTED: list[dict] = [
+    {},
+    {"resize": "squash", "interpolation": "bilinear"},
+    {"crop": 0.875, "interpolation": "nearest"},
+]
+AS_EVER: list[tuple[dict, str]] = [
+    ({}, "0b57f9d5b388e319 792528ff9ddc2b8c 6be946c408d05800"),
+    ({"flip": True, "pad": 2, "erase": 0.5}, "0faab8466844a790 b491d2c7ea27d6de 60906889672fcccb"),
+    ({"smallest_crop": 0.25}, "50058ee76716b4ba 62c0ba6a2337173f 76783f99e624ceac"),
+    ({"rand_augment": 2}, "18d1395a3395dfbd cf6715058c43a3c1 de827d352edc80ae"),
+    ({"rand_augment": 3, "magnitude": 0.0}, "397ea6daf41cb640 c8f05bbf93b3b1f4 12550b31ecf6c639"),
+    (
+        {"flip": True, "pad": 2, "smallest_crop": 0.5, "rand_augment": 2, "erase": 0.5},
+        "1918db3bc369e8aa 2bded6659e72627c b6c388a8ec920d6d",
+    ),
+]
+"""What is done, and the pixels that it gave at commit 5fcd6ed, as the beginning of a SHA-256 for each way to fit."""
+
+
+@pytest.mark.parametrize(("fields", "digests"), AS_EVER)
+def test_the_pixels_of_a_seed_stay(fields: dict, digests: str) -> None:
+    for how, expected in zip(FITTED, digests.split(), strict=True):
+        found = hashlib.sha256()
+        for mode, channels in (("RGB", 3), ("L", 1)):
+            preprocessing = Preprocessing(
+                size=SIZE, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, **how
+            )
+            for width, height in ((31, 23), (17, 17), (13, 140)):
+                picture = image(mode, width, height)
+                for seed in range(60):
+                    pixels = augment(picture, AugmentationConfig(**fields), preprocessing, seed)
+                    found.update(pixels.numpy().tobytes())
+        assert found.hexdigest()[:16] == expected, how
 
 
 def test_nothing_is_done_unless_asked_for() -> None:
@@ -99,7 +135,7 @@ def test_each_operation_comes_up_as_often_and_as_strong(monkeypatch: pytest.Monk
     calls: list[tuple[int, float]] = []
 
     def recording(number: int) -> augmentation.Operation:
-        return lambda image, strength, draw: calls.append((number, strength)) or image
+        return lambda size, strength, draw: calls.append((number, strength)) or (lambda image: image)
 
     monkeypatch.setattr(augmentation, "_OPERATIONS", tuple(map(recording, range(14))))
     for seed in range(700):

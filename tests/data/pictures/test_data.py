@@ -8,7 +8,7 @@ from PIL import Image
 
 from qkv.config import parse
 from qkv.data.pictures.data import ImageData, ImageDataConfig
-from qkv.data.pictures.measure import measure
+from qkv.data.pictures.measure import Measure, measure
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.errors import QkvError
@@ -153,3 +153,5 @@ def test_measure(tmp_path: Path) -> None:
     assert (found.pictures, found.side, found.channels) == (31, 4, 1)
     Image.new("RGB", (40, 30), "red").save(tmp_path / "f" / "ant" / "red.png")
     assert measure(PictureSource.of(tmp_path / "f")).channels == 3
+    small = Measure(pictures=2, side=100, channels=1)
+    assert Measure.joined([small, found]) == Measure(pictures=33, side=4, channels=1)

@@ -32,7 +32,8 @@ class Chosen(random.Random):
 
 
 def operate(name: str, pixels: NDArray[np.uint8], strength: float, place: int = 0) -> Array:
-    changed = _OPERATIONS[NAMES.index(name)](Image.fromarray(pixels), strength, Chosen(place))
+    image = Image.fromarray(pixels)
+    changed = _OPERATIONS[NAMES.index(name)](image.size, strength, Chosen(place))(image)
     assert changed.mode == ("RGB" if pixels.ndim == 3 else "L") and changed.size == pixels.shape[1::-1]
     return np.asarray(changed).astype(np.float64)
 

@@ -82,8 +82,8 @@ def test_the_index_is_made_once_of_headers_alone(tmp_path: Path, monkeypatch: py
             taken.append(len(content))
             return content
 
-    def counted(self: Path, *mode: str):
-        file = real(self, *mode)
+    def counted(self: Path, *given, **named):
+        file = real(self, *given, **named)
         return Counted(file.detach()) if self == path else file
 
     monkeypatch.setattr(Path, "open", counted)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.pictures.split import PictureSplit
 from qkv.errors import QkvError
@@ -40,7 +41,7 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png(value))
     (tmp_path / ".git").mkdir()
-    pictures = Pictures.open(PictureSource.of(tmp_path))
+    pictures = open_pictures(PictureSource.of(tmp_path))
     assert pictures.classes == ("cat", "dog")
     assert contents(pictures) == [("cat", 1), ("dog", 2), ("dog", 3)]
     assert pictures.name(1) == str(tmp_path / "dog" / "2.png")
@@ -51,7 +52,7 @@ def test_a_table_of_paths(tmp_path: Path) -> None:
     (tmp_path / "files" / "a.png").write_bytes(png(5))
     (tmp_path / "table.csv").write_text('file,kind\nfiles/a.png,red\nfiles/a.png,"blue, dark"\n')
     source = PictureSource(table=str(tmp_path / "table.csv"), image_column="file", label_column="kind")
-    assert contents(Pictures.open(source)) == [("red", 5), ("blue, dark", 5)]
+    assert contents(open_pictures(source)) == [("red", 5), ("blue, dark", 5)]
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -61,7 +62,7 @@ def test_a_table_that_holds_the_pictures(nested: bool, tmp_path: Path) -> None:
     parquet.write_table(pa.table({"image": column, "label": [1, 0, 1]}), tmp_path / "t.parquet")
     (tmp_path / "classes.txt").write_text("zero\none\n")
     source = PictureSource(table=str(tmp_path / "t.parquet"), classes=str(tmp_path / "classes.txt"))
-    pictures = Pictures.open(source)
+    pictures = open_pictures(source)
     assert pictures.labels.tolist() == [1, 0, 1]
     assert [pictures.picture(i, 1).getpixel((0, 0)) for i in (0, 1)] == [7, 8]
     with pytest.raises(QkvError, match=r"t.parquet, row 3 is not a picture"):
@@ -75,7 +76,7 @@ def test_idx_files(compressed: bool, tmp_path: Path) -> None:
     for name, array in (("t-images-idx3-ubyte", pixels), ("t-labels-idx1-ubyte", np.array([2, 0, 1, 0]))):
         content = idx(array)
         (tmp_path / (name + end)).write_bytes(gzip.compress(content) if compressed else content)
-    pictures = Pictures.open(PictureSource.of(tmp_path / f"t-images-idx3-ubyte{end}"))  # labels are found beside it
+    pictures = open_pictures(PictureSource.of(tmp_path / f"t-images-idx3-ubyte{end}"))  # labels are found beside it
     assert pictures.classes == ("0", "1", "2")
     assert pictures.labels.tolist() == [2, 0, 1, 0]
     assert (np.asarray(pictures.picture(3, 1)) == pixels[3]).all()
@@ -108,7 +109,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
         ({"images": f"{at}/none-idx3"}, "does not exist"),
     ]:
         with pytest.raises(QkvError) as error:
-            Pictures.open(PictureSource(**source))
+            open_pictures(PictureSource(**source))
         assert message in str(error.value), source
         assert "\n" not in str(error.value)
     for fields in ({}, {"folder": "a", "table": "b.csv"}, {"table": "b.xls"}, {"folder": "a", "labels": "b"}):
@@ -130,32 +131,32 @@ def test_rows_of_a_table_are_chosen(kind: str, tmp_path: Path) -> None:
         path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
     else:
         parquet.write_table(pa.table(columns), path)
-    chosen = Pictures.open(PictureSource(table=str(path), where={"split": "train", "part": 1}))
+    chosen = open_pictures(PictureSource(table=str(path), where={"split": "train", "part": 1}))
     assert contents(chosen) == [("x", 1), ("y", 3)]
-    others = Pictures.open(PictureSource(table=str(path), where={"split": "val"}), labelled=False)
+    others = open_pictures(PictureSource(table=str(path), where={"split": "val"}), labelled=False)
     assert contents(others) == [("pictures", 2)]
     with pytest.raises(QkvError, match="row 2 has no label"):  # the row of the file, not of what was chosen
-        Pictures.open(PictureSource(table=str(path), where={"split": "val"}))
+        open_pictures(PictureSource(table=str(path), where={"split": "val"}))
 
 
 def test_pictures_without_classes(tmp_path: Path) -> None:
     for name, value in (("2.png", 2), ("deep/1.png", 1), ("train/3.png", 3)):
         (tmp_path / "f" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "f" / name).write_bytes(png(value))
-    found = Pictures.open(PictureSource.of(tmp_path / "f"), labelled=False)
+    found = open_pictures(PictureSource.of(tmp_path / "f"), labelled=False)
     assert sorted(contents(found)) == [("pictures", 1), ("pictures", 2), ("pictures", 3)]
     (tmp_path / "a-images-idx3-ubyte").write_bytes(idx(np.full((2, 3, 3), 7)))  # and no labels beside it
     assert (
-        contents(Pictures.open(PictureSource.of(tmp_path / "a-images-idx3-ubyte"), labelled=False))
+        contents(open_pictures(PictureSource.of(tmp_path / "a-images-idx3-ubyte"), labelled=False))
         == [("pictures", 7)] * 2
     )
     (tmp_path / "t.csv").write_text("image\nf/2.png\n")
-    assert contents(Pictures.open(PictureSource.of(tmp_path / "t.csv"), labelled=False)) == [("pictures", 2)]
+    assert contents(open_pictures(PictureSource.of(tmp_path / "t.csv"), labelled=False)) == [("pictures", 2)]
     with pytest.raises(QkvError, match="is no folder"):
-        Pictures.open(PictureSource(folder=str(tmp_path / "g")), labelled=False)
+        open_pictures(PictureSource(folder=str(tmp_path / "g")), labelled=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(QkvError, match="empty holds no pictures"):
-        Pictures.open(PictureSource(folder=str(tmp_path / "empty")), labelled=False)
+        open_pictures(PictureSource(folder=str(tmp_path / "empty")), labelled=False)
 
 
 def test_pictures_in_shards_have_no_classes(tmp_path: Path) -> None:
@@ -166,15 +167,15 @@ def test_pictures_in_shards_have_no_classes(tmp_path: Path) -> None:
             shard.addfile(member, BytesIO(content))
     source = PictureSource.of(tmp_path / "s.tar")
     for place in (source, PictureSource(shards=[str(tmp_path / "*.tar")]), PictureSource(shards=str(tmp_path))):
-        found = Pictures.open(place, labelled=False)
+        found = open_pictures(place, labelled=False)
         assert len(found) == 3 and found.classes == ("pictures",)
         assert [found.picture(i, 1).getpixel((0, 0)) for i in (2, 0)] == [6, 4]
         with pytest.raises(QkvError, match=r"s\.tar, sample b has no picture"):
             found.picture(1, 1)
     with pytest.raises(QkvError, match=r"s\.tar: shards tell no classes here: give a folder of class folders"):
-        Pictures.open(source)
+        open_pictures(source)
     with pytest.raises(QkvError, match="shards names no place"):
-        Pictures.open(PictureSource(shards=[]), labelled=False)
+        open_pictures(PictureSource(shards=[]), labelled=False)
     with pytest.raises(ValueError, match="shards have none of"):
         PictureSource(shards="s.tar", classes=["a", "b"])
 

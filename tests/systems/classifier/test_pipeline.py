@@ -11,7 +11,8 @@ from PIL import Image
 from tests.tiny_vit import LABELS, tiny_vit
 
 import qkv
-from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.pictures.readers import open_pictures
+from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
 from qkv.runtime.engine import Engine
 from qkv.systems.classifier.pipeline import Classifier, Prediction
@@ -97,7 +98,7 @@ def test_a_report_counts_what_classify_says(classifier: Classifier, tmp_path: Pa
         (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
         picture.save(tmp_path / "set" / name / f"{i}.png")
     (tmp_path / "set" / "ant" / "text.png").write_text("no picture")
-    found = report(classifier, Pictures.open(PictureSource.of(tmp_path / "set")))
+    found = report(classifier, open_pictures(PictureSource.of(tmp_path / "set")))
     best = [row[0].label for row in classifier.classify(pictures(40))]
     assert found.pictures == 40
     assert found.accuracy == pytest.approx(np.mean([label == LABELS[i % 2] for i, label in enumerate(best)]))
@@ -115,14 +116,14 @@ def test_a_test_set_of_other_classes(classifier: Classifier, tmp_path: Path) -> 
         (folder / name).mkdir(parents=True)
         pictures(1)[0].save(folder / name / "a.png")
     with pytest.raises(QkvError, match=r"class '0' that the model does not know; choose from ant, bee, cow"):
-        report(classifier, Pictures.open(PictureSource.of(folder)))
+        report(classifier, open_pictures(PictureSource.of(folder)))
     shutil.rmtree(folder / "wasp")
     names = ("1", "2", "3")  # though of digits
     saved = Saved(model=classifier.model.config, labels=names, preprocessing=classifier.preprocessing)
     numbered = Classifier(saved, Engine(classifier.model))
     with pytest.raises(QkvError, match="class '0' that the model does not know"):
-        report(numbered, Pictures.open(PictureSource.of(folder)))
-    found = report(classifier, Pictures.open(PictureSource.of(folder)))  # by number
+        report(numbered, open_pictures(PictureSource.of(folder)))
+    found = report(classifier, open_pictures(PictureSource.of(folder)))  # by number
     assert found.confusion.sum(1).tolist() == [1, 0, 1]
 
 
@@ -137,5 +138,5 @@ def test_a_test_set_needs_only_the_classes_that_occur(classifier: Classifier, tm
     pictures(1)[0].save(tmp_path / "a.png")
     (tmp_path / "t.csv").write_text("image,label\na.png,0\n")
     names = ["bee", "never seen"]
-    found = report(classifier, Pictures.open(PictureSource(table=str(tmp_path / "t.csv"), classes=names)))
+    found = report(classifier, open_pictures(PictureSource(table=str(tmp_path / "t.csv"), classes=names)))
     assert found.confusion.sum(1).tolist() == [0, 1, 0]

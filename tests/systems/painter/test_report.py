@@ -11,7 +11,8 @@ from PIL import Image
 
 import qkv
 from qkv.data.captions.evaluation import EvaluationData, Prompt
-from qkv.data.pictures.listing import PictureList
+from qkv.data.pictures.labels import Labels
+from qkv.data.pictures.sources import Pictures
 from qkv.errors import QkvError
 from qkv.metrics.fid import frechet_distance
 from qkv.runtime.engine import Engine
@@ -42,8 +43,8 @@ def random_pictures(n: int, seed: int) -> list[Image.Image]:
     return [Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(n)]
 
 
-def listed(images: Sequence[Image.Image]) -> PictureList:
-    return PictureList(lambda number, channels, enough: images[number], range(len(images)))
+def listed(images: Sequence[Image.Image]) -> Pictures:
+    return Pictures(Path(), images.__getitem__, str, (), Labels.none(len(images)))
 
 
 def arrays(images: Sequence[Image.Image]) -> np.ndarray:

@@ -6,11 +6,14 @@ import torch
 
 import qkv
 from hostile import ALPHABETS, hostile_lines, text
+from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN, END
 from qkv.errors import QkvError
 from qkv.models.translator import TranslatorConfig, TranslatorModel
+from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.result import Translation
+from qkv.systems.translator.saved import Saved
 from tiny import lines
 
 SENTENCE = "two dogs are playing in the snow."
@@ -154,15 +157,16 @@ def test_refusals_are_one_line(translator, options, message):
 
 def test_direction_that_was_not_trained(translator):
     directions = (("en", "de"), ("de", "en"), ("en", "fr"))
-    codec = type(translator.codec)(translator.codec.source, translator.codec.target, directions, target_tags=True)
-    part = Translator(translator.model, codec, 24)
+    codec = Codec(translator.codec.source, translator.codec.target, directions, target_tags=True)
+    part = Translator(Saved.of(translator.model.config, codec, 24), codec, Engine(translator.model))
     with pytest.raises(QkvError, match="into 'fr' from en only, not from 'de'"):
         part.translate("ein Mann", to="fr", from_="de")
 
 
 def test_learned_positions_are_never_exceeded(translator):
     config = TranslatorConfig(d_model=8, n_heads=1, n_layers=1, d_ff=8, positions="learned", max_length=12)
-    learned = Translator(TranslatorModel(config, translator.codec.vocabulary), translator.codec, 100)
+    model = open_engine(TranslatorModel(config, translator.codec.vocabulary))
+    learned = Translator(Saved.of(config, translator.codec, 100), translator.codec, model)
     result = learned.translate([SENTENCE * 5, "漢字" * 20, "ok"], to="de", min_length=0)
     assert [translation.text.isprintable() for translation in result] == [True] * 3
 
@@ -183,10 +187,11 @@ def test_load_by_name_folder_and_run(model_folder, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("system", "rnn", "the system 'rnn'"),
+        ("system", "rnn", "system is 'rnn'; choose from classifier"),
         ("vocabulary", 7, "vocabulary sizes are not those of the tokenizer"),
-        ("max_source_tokens", None, "lacks max_source_tokens"),
-        ("model", {"d_modl": 16}, "unknown field 'd_modl'; did you mean 'd_model'"),
+        ("max_source_tokens", None, "config.json: max_source_tokens: .*, not None; restore the file"),
+        ("max_source_tokens", 0, "config.json: max_source_tokens must be at least 1, not 0; restore the file"),
+        ("model", {"d_modl": 16}, "unknown field 'model.d_modl'; did you mean 'd_model'"),
         ("model", {"d_model": 32, "n_heads": 2, "n_layers": 1, "d_ff": 32, "tie_embeddings": False}, "the model needs"),
         ("directions", [["en", "xx"]], "no language 'xx'"),
     ],

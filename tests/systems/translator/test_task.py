@@ -3,29 +3,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sacrebleu
 import torch
 
+import qkv
 from qkv.config import parse
 from qkv.data.text.tokenizer import END, PAD
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.weights import get_weights
-from qkv.reporter import Reporter
-from qkv.systems.translator.suggest import suggest
-from qkv.systems.translator.task import TranslationConfig, TranslationTask, translate_greedily
+from qkv.systems.translator.suggest import sizes
+from qkv.systems.translator.task import TranslatorTask, TranslatorTaskConfig
 from qkv.train.config import TrainingConfig
+from qkv.train.task import Setting
 
 NUMBERS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "six": "sechs"}
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> TranslationTask:
+def task(tmp_path: Path) -> TranslatorTask:
     words = list(NUMBERS)
     sources = [" ".join(words[(i * k + k) % 6] for k in range(1, 3 + i % 5)) for i in range(60)]
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("".join(f"{s}\t{' '.join(NUMBERS[w] for w in s.split())}\n" for s in sources))
     config = parse(
-        TranslationConfig,
+        TranslatorTaskConfig,
         {
             "data": {"train": [{"table": str(pairs), "columns": ["en", "de"]}], "batch_tokens": 200, "holdout": 5},
             "tokenizer": {"vocabulary": 320},
@@ -35,10 +37,10 @@ def task(tmp_path: Path) -> TranslationTask:
         "test",
     )
     torch.manual_seed(0)
-    return TranslationTask.create(config, tmp_path, 1, Reporter())
+    return TranslatorTask.create(config, Setting(folder=tmp_path))
 
 
-def test_loss_is_the_label_smoothed_cross_entropy_of_the_target_tokens(task: TranslationTask) -> None:
+def test_loss_is_the_label_smoothed_cross_entropy_of_the_target_tokens(task: TranslatorTask) -> None:
     """Against Szegedy et al. 2016, section 7, in numpy: (1 - e) of the mass on the token, e on all alike."""
     batch = task.batch(0, 0)
     model = task.model.eval()
@@ -54,7 +56,7 @@ def test_loss_is_the_label_smoothed_cross_entropy_of_the_target_tokens(task: Tra
     assert task.denominators(batch) == {"tokens": tokens}
 
 
-def test_loss_does_not_depend_on_padding(task: TranslationTask) -> None:
+def test_loss_does_not_depend_on_padding(task: TranslatorTask) -> None:
     batch = task.batch(0, 0)
     task.model.eval()
     padded = type(batch)(
@@ -66,7 +68,7 @@ def test_loss_does_not_depend_on_padding(task: TranslationTask) -> None:
     torch.testing.assert_close(task.losses(padded), task.losses(batch))
 
 
-def test_evaluate_reports_nats_per_token_and_bleu_of_each_direction(task: TranslationTask) -> None:
+def test_evaluate_reports_nats_per_token_and_bleu_of_each_direction(task: TranslatorTask) -> None:
     with torch.no_grad():
         for parameter in task.model.parameters():
             parameter.zero_()  # a uniform distribution: log V nats a token
@@ -83,32 +85,46 @@ def test_a_direction_without_validation_pairs_is_left_out_of_bleu(tmp_path: Path
     corpus = {"table": str(tmp_path / "train.tsv"), "columns": ["en", "de"]}
     validation = {"table": str(tmp_path / "validation.tsv"), "columns": ["en", "de"], "directions": ["de-en"]}
     data = {"data": {"train": [corpus], "validation": [validation]}, "tokenizer": {"vocabulary": 280}}
-    config = parse(TranslationConfig, {**data, "model": {"d_model": 8, "n_heads": 1, "n_layers": 1, "d_ff": 8}}, "test")
-    task = TranslationTask.create(config, tmp_path, 1, Reporter())
+    config = parse(
+        TranslatorTaskConfig, {**data, "model": {"d_model": 8, "n_heads": 1, "n_layers": 1, "d_ff": 8}}, "test"
+    )
+    task = TranslatorTask.create(config, Setting(folder=tmp_path))
     with torch.no_grad():
         task.model.eval()
         assert set(task.evaluate()) == {"loss", "bleu"}
 
 
-def test_greedy_translations_keep_the_order_of_the_texts(task: TranslationTask) -> None:
+def test_bleu_is_that_of_the_exported_model_s_greedy_translations(task: TranslatorTask, tmp_path: Path) -> None:
+    optimizer = torch.optim.Adam(task.model.parameters(), 0.01)
+    for step in range(100):
+        losses = task.losses(task.batch(0, step % task.n_batches(0)))
+        (losses["tokens"] / 100).backward()
+        optimizer.step()
+        optimizer.zero_grad()
     task.model.eval()
-    texts = ["one two three four", "", "six", "two two"]
-    together = translate_greedily(task.model, task.data.codec, texts, "de", batch_size=3)
-    assert together == [translate_greedily(task.model, task.data.codec, [text], "de")[0] for text in texts]
+    metrics = task.evaluate()
+    task.export(tmp_path / "model", get_weights(task.model), {"step": 1, "hours": 0.0, "validation": metrics})
+    translator = qkv.load(tmp_path / "model")
+    for direction in task.data.codec.directions:
+        sources, references = task.data.validation_texts(direction)
+        outputs = [done.text for done in translator.translate(sources, direction[1], direction[0], beam_size=1)]
+        assert len(set(outputs)) > 1
+        expected = sacrebleu.corpus_bleu(outputs, [references]).score
+        assert metrics[f"bleu_{'-'.join(direction)}"] == pytest.approx(expected)
 
 
-def test_export_holds_everything_for_raw_text(task: TranslationTask, tmp_path: Path) -> None:
-    facts = {"step": 7, "hours": 0.5, "validation": {"loss": 1.0, "bleu": 33.0}}
+def test_export_holds_everything_for_raw_text(task: TranslatorTask, tmp_path: Path) -> None:
+    facts = {"step": 7, "hours": 0.5, "validation": {"loss": 1.0, "bleu": 33.25}}
     task.export(tmp_path / "model", get_weights(task.model), facts)
     config = read_config(tmp_path / "model")
     assert config["directions"] == [["en", "de"], ["de", "en"]]
     assert config["max_source_tokens"] >= 6
     assert torch.equal(read_weights(tmp_path / "model")["output_bias"], task.model.output_bias.detach())
     card = (tmp_path / "model" / "README.md").read_text()
-    assert "33.0" in card and "7 steps" in card and "pairs.tsv" in card
+    assert "33.25" in card and "7 steps" in card and "pairs.tsv" in card
 
 
-def test_batches_end_targets_and_are_pure_functions(task: TranslationTask) -> None:
+def test_batches_end_targets_and_are_pure_functions(task: TranslatorTask) -> None:
     batch, again = task.batch(1, 0), task.batch(1, 0)
     assert torch.equal(batch.source, again.source)
     assert all(END in row for row in batch.target_output.tolist())
@@ -118,27 +134,17 @@ def test_batches_end_targets_and_are_pure_functions(task: TranslationTask) -> No
 def test_wrong_fields_are_refused(field: dict[str, float]) -> None:
     data = {"data": {"train": [{"table": "x.tsv", "columns": ["en", "de"]}]}, **field}
     with pytest.raises(QkvError, match="label_smoothing"):
-        parse(TranslationConfig, data, "recipe.yaml")
-
-
-def test_a_suggestion_for_a_trained_model_keeps_its_sizes() -> None:
-    config = {"vocabulary": 1234, "model": {"d_model": 48, "n_heads": 3, "n_layers": 2, "d_ff": 99, "norm": "post"}}
-    fresh, tuned = suggest(20_000, 10**6), suggest(20_000, 10**6, initial=config)
-    assert tuned.sections["model"] == {**config["model"], "dropout": fresh.sections["model"]["dropout"]}
-    assert tuned.sections["tokenizer"]["vocabulary"] == 1234
-    for name in ("max_steps", "learning_rate"):
-        assert tuned.sections["training"][name] < fresh.sections["training"][name]
+        parse(TranslatorTaskConfig, data, "recipe.yaml")
 
 
 @pytest.mark.parametrize("pairs", [1, 100, 10_000, 100_000, 1_000_000, 10**8])
 def test_suggestions_are_valid_and_grow_with_the_text(pairs: int) -> None:
-    suggestion = suggest(pairs, 60 * pairs)
+    sections, reason = sizes(pairs, 60 * pairs)
     data = {"train": [{"table": "x.tsv", "columns": ["en", "de"]}]}
-    sections = dict(suggestion.sections)
     training = parse(TrainingConfig, sections.pop("training"), "suggestion")
-    config = parse(TranslationConfig, {**sections, "data": {**data, **sections["data"]}}, "suggestion")
+    config = parse(TranslatorTaskConfig, {**sections, "data": {**data, **sections["data"]}}, "suggestion")
     assert config.data.batch_tokens * training.accumulate == 4096
     assert training.warmup < training.max_steps
-    assert f"{pairs:,} pairs" in suggestion.reason
-    smaller = suggest(max(pairs // 10, 1), 6 * pairs).sections["model"]
+    assert f"{pairs:,} pairs" in reason
+    smaller = sizes(max(pairs // 10, 1), 6 * pairs)[0]["model"]
     assert config.model.d_model >= smaller["d_model"] and config.model.dropout <= smaller["dropout"]

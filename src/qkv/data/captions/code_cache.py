@@ -1,29 +1,40 @@
 """The codes of pictures, computed once and kept: a text-to-image model trains on them, not on pixels."""
 
 import hashlib
-import json
-import logging
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.errors import QkvError
-from qkv.files import atomic_folder
 from qkv.reporter import Reporter
 
-_log = logging.getLogger(__name__)
 
-Codes = NDArray[np.uint16 | np.int32]
-"""Of each picture a grid of codes, [pictures, h, w]."""
+@dataclass(frozen=True)
+class Codes:
+    """The codes of pictures, memory-mapped.
+
+    Attributes:
+        blocks: each [b, N] of b pictures, whose grids are read row by row; all but the last of the same size.
+    """
+
+    blocks: Sequence[NDArray[np.uint16 | np.int32]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def __getitem__(self, index: int) -> NDArray[np.uint16 | np.int32]:
+        """The codes [N] of a picture."""
+        block, row = divmod(index, len(self.blocks[0]))
+        return self.blocks[block][row]
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,7 @@ def cached_codes(
 ) -> Codes:
     """The codes of pictures 0 to `n_pictures` - 1, computed unless `cache` holds them from an earlier time.
 
-    What it holds is read once and compared with its checksum; what is damaged, cut short or of something else is made
-    anew. Interrupted work is begun again; what is killed outright leaves a hidden temporary folder.
+    Interrupted work is begun again. Each code takes two bytes if there are at most 65,536, else four.
 
     Args:
         encoder: what makes codes.
@@ -77,54 +87,24 @@ def cached_codes(
         reporter: is told of the work.
         batch_size: pictures to encode at once.
 
-    Returns:
-        Codes [n_pictures, h, w], memory-mapped and read only: two bytes a code if there are at most 65,536, else four.
-
     Raises:
         QkvError: a picture or the weights cannot be read, or the cache cannot be written.
     """
-    key = hashlib.sha256(json.dumps([encoder.digest, encoder.codebook, state, n_pictures]).encode()).hexdigest()
-    folder = cache / f"codes-{key[:16]}"
-    if (codes := _read(folder, key)) is not None:
-        return codes
-    if folder.exists():
-        _log.warning("%s is damaged or cut short: the codes of the pictures are made anew", folder)
-    pieces = (range(start, min(start + batch_size, n_pictures)) for start in range(0, n_pictures, batch_size))
-    with atomic_folder(folder) as temporary:
-        checksum = 0
-        with (temporary / "codes.npy").open("wb") as file:
-            for piece in pieces:
-                block = _encoded(encoder, images(piece))
-                if not piece.start:
-                    _write_head(file, block.dtype, (n_pictures, *block.shape[1:]))
-                file.write(block.data)
-                checksum = zlib.crc32(block.data, checksum)
-                reporter.progress("encoding pictures", piece.stop, n_pictures)
-        (temporary / "info.json").write_text(json.dumps({"key": key, "crc32": checksum}))
-    codes = _read(folder, key)
-    assert codes is not None, "what has just been written can be read"
-    return codes
+    file = cache / f"codes-{digest(encoder.digest, encoder.codebook, state, n_pictures)}.arrow"
+    if (table := read_arrow(file)) is None:
+        schema = pa.schema([("codes", pa.list_(pa.uint16() if encoder.codebook <= 2**16 else pa.int32()))])
+        pieces = (range(start, min(start + batch_size, n_pictures)) for start in range(0, n_pictures, batch_size))
+        batches = (
+            pa.RecordBatch.from_arrays([pa.array([*_encoded(encoder, images(piece))], schema[0].type)], schema=schema)
+            for piece in pieces
+        )
+        table = write_arrow(file, schema, batches, reporter, "encoding pictures", n_pictures)
+    return Codes([chunk.flatten().to_numpy().reshape(len(chunk), -1) for chunk in table["codes"].chunks])
 
 
-def _encoded(encoder: PictureEncoder, images: Float[Tensor, "B C H W"]) -> Codes:
+def _encoded(encoder: PictureEncoder, images: Float[Tensor, "B C H W"]) -> NDArray[np.int64]:
     with torch.no_grad():
         codes = encoder.encode(images).cpu().numpy()
     if codes.min() < 0 or codes.max() >= encoder.codebook:
         raise ValueError(f"codes from {codes.min()} to {codes.max()}, but the codebook has {encoder.codebook}")
-    return np.ascontiguousarray(codes.astype(np.uint16 if encoder.codebook <= 2**16 else np.int32))
-
-
-def _write_head(file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, head)
-
-
-def _read(folder: Path, key: str) -> Codes | None:
-    """What a folder holds, if it is whole and what it is taken for."""
-    try:
-        info = json.loads((folder / "info.json").read_text())
-        codes = np.load(folder / "codes.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    whole = isinstance(info, dict) and info.get("key") == key and info.get("crc32") == zlib.crc32(codes.data)
-    return codes if whole else None
+    return codes.reshape(len(codes), -1)  # [B, N]

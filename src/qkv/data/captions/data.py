@@ -1,13 +1,10 @@
 """Pictures with captions, ready for training: checked, tokenized, some of them held out, cut into batches."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from qkv.config import nearest
+from qkv.data.cache import digest
 from qkv.data.captions.code_cache import Codes, PictureEncoder, cached_codes
 from qkv.data.captions.corpus import CaptionCorpus
 from qkv.data.captions.report import CaptionReport, report
@@ -24,15 +22,15 @@ from qkv.data.captions.schedule import CaptionSchedule
 from qkv.data.captions.sources import UNDETERMINED, CaptionSource
 from qkv.data.captions.store import Captions, TokenizedCaptions
 from qkv.data.captions.vocabulary import learn_tokenizer
-from qkv.data.pictures.preprocessing import Preprocessing, to_images, to_pixels
-from qkv.data.randomness import derive_seed, permute
+from qkv.data.pictures.preprocessing import Preprocessing, to_images
+from qkv.data.randomness import derive_seed, shuffled
+from qkv.data.reading import ahead
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
+from qkv.data.unreadable import Substitutes
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
 _log = logging.getLogger(__name__)
-_READERS = 4  # threads; decoding releases Python's lock
-_SUBSTITUTES = 100
 
 Indices = NDArray[np.int64]
 
@@ -93,7 +91,7 @@ class CaptionBatch:
     pictures: Int[Tensor, "B"]
 
     def to(self, device: torch.device) -> "CaptionBatch":
-        """The batch on a device."""
+        """The same batch on a device."""
         images, codes = (None if x is None else x.to(device) for x in (self.images, self.codes))
         captions, lengths, pictures = (x.to(device) for x in (self.captions, self.lengths, self.pictures))
         return CaptionBatch(images, codes, captions, lengths, pictures)
@@ -118,26 +116,16 @@ class CaptionData:
         sampling: float,
         seed: int,
     ) -> None:
-        """Choose what is shown; `open` does what comes before.
-
-        Args:
-            config: how to cut it into batches.
-            preprocessing: size and scale of the pictures.
-            corpus: the pictures.
-            captions: of all pictures of the corpus.
-            sampling: subword regularisation of training captions; 0 is none.
-            seed: of order, captions, flips and sampling.
-
-        Raises:
-            QkvError: no training picture has a caption, or `languages` names one that no caption has.
-        """
         self._config, self._preprocessing, self._corpus = config, preprocessing, corpus
         self._tokenized, self._captions, self._sampling, self._seed = captions, captions.captions, sampling, seed
         self._train, self._train_captions = self._shown(corpus.train)
         self._validation, validation_captions = self._shown(corpus.validation)
         found, shown = (corpus.train, corpus.validation), (self._train, self._validation)
         lost = np.setdiff1d(np.concatenate(found), np.concatenate(shown)).tolist()
-        self.left_out = (*corpus.left_out, *(f"{corpus.name(picture)} has no caption with a token" for picture in lost))
+        self.left_out = (
+            *corpus.left_out,
+            *(f"{corpus.pictures.name(picture)} has no caption with a token" for picture in lost),
+        )
         if not len(self._train) or not len(self._validation):
             raise QkvError(f"{config.train[0].path}: no caption has a token: check what is taken for captions")
         pairs = np.stack([self._captions.pictures, self._captions.languages], axis=1)[validation_captions]
@@ -151,7 +139,7 @@ class CaptionData:
         self._repeats = corpus.repeats(self._train)
         self._showings = np.repeat(np.arange(len(self._train)), self._repeats)  # the row of each, row by row
         self._codes: dict[tuple[int, bool], Codes] | None = None  # by source, and whether they are of flipped pictures
-        self._warned = False
+        self._substitutes = Substitutes()
         if cut := self.report.cut:
             _log.warning(
                 "%d of %d captions (%.1f %%) have more than text_length (%d) tokens and are cut, as that of %s: %s",
@@ -222,32 +210,31 @@ class CaptionData:
         rows, turns = self._turns(epoch, index)
         pairs = zip(turns.tolist(), rows.tolist())
         flips = [self._config.flip and derive_seed(self._seed, "flip", *pair) % 2 == 1 for pair in pairs]
-        shown, images, codes = self._pictures(self._train, rows.tolist(), flips)
-        rows = np.array(shown)
+        shown = (self._read(self._train, row, flip) for row, flip in zip(rows.tolist(), flips))
+        rows, contents = self._collated(shown)
         chosen = self._train_captions[self._schedule.captions(rows, turns)]
         seed = derive_seed(self._seed, "sampling", epoch, index)
         captions = self._tokenized.batch(chosen, self._config.text_length, self._sampling, seed)
-        return CaptionBatch(images, codes, *captions, torch.from_numpy(self._train[rows]))
+        return CaptionBatch(*contents, *captions, torch.from_numpy(self._train[rows]))
 
     def validation_batches(self) -> Iterator[CaptionBatch]:
         """All validation pictures as they are, the same batches each time."""
-        pictures, size = self._captions.pictures[self._validation_captions], self._config.batch_size
-        with ThreadPoolExecutor(_READERS) as pool:
-            for start in range(0, len(pictures), size):
-                rows = range(start, min(start + size, len(pictures)))
-                rows, images, codes = self._pictures(pictures, rows, [False] * len(rows), pool.map)
-                captions = self._tokenized.batch(self._validation_captions[list(rows)], self._config.text_length)
-                yield CaptionBatch(images, codes, *captions, torch.from_numpy(pictures[list(rows)]))
+        pictures = self._captions.pictures[self._validation_captions]
+        read = partial(self._read, pictures, flip=False)
+        for batch in ahead(range(len(pictures)), read, self._config.batch_size):
+            rows, contents = self._collated(shown for _, shown in batch)
+            captions = self._tokenized.batch(self._validation_captions[rows], self._config.text_length)
+            yield CaptionBatch(*contents, *captions, torch.from_numpy(pictures[rows]))
 
     def validation_texts(self, limit: int | None = None) -> list[str]:
-        """The captions of `validation_batches` as text, in order; evenly thinned out to `limit` if there are more."""
+        """The captions of `validation_batches` in order, as text; `limit` of them, evenly spaced, if there are more."""
         chosen = self._validation_captions
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.arange(limit) * len(chosen) // limit]
         return self._tokenized.texts(chosen)
 
     def encode(self, encoder: PictureEncoder, cache: Path, reporter: Reporter) -> None:
-        """From now on, have batches hold codes instead of images; the codes of all pictures are computed, once.
+        """Let batches hold codes instead of images from now on. The codes of all pictures are computed once.
 
         Args:
             encoder: what makes codes of images that are preprocessed as this data's are.
@@ -262,9 +249,8 @@ class CaptionData:
         for number, (source, used) in enumerate(zip(self._corpus.sources, self._corpus.used, strict=True)):
             for flip in (False, True)[: 1 + self._config.flip]:
                 if len(used):
-                    what = repr((source.state, self._preprocessing, flip))
-                    state = hashlib.sha256(what.encode() + used.tobytes()).hexdigest()
-                    images = partial(self._images, first, used, flip)
+                    state = digest(source.state, repr(self._preprocessing), flip, used.tobytes())
+                    images = partial(self._images, first + used, flip)
                     codes[number, flip] = cached_codes(encoder, images, len(used), state, cache, reporter)
             first += len(source)
         self._codes = codes
@@ -277,7 +263,7 @@ class CaptionData:
             self._tokenized,
             {"train": self._train, "validation": self._validation},
             text_length=self._config.text_length,
-            name=self._corpus.name,
+            name=self._corpus.pictures.name,
             left_out=self.left_out,
             notes=notes,
         )
@@ -290,56 +276,40 @@ class CaptionData:
         return to_images(torch.stack(pixels) / 255), self._tokenized.texts(chosen)
 
     def _turns(self, epoch: int, index: int) -> tuple[Indices, Indices]:
-        """The rows of a training batch, and for the how manieth time each is shown since training began, from 0 on."""
-        start, size = index * self._config.batch_size, len(self._showings)
-        positions = np.arange(start, min(start + self._config.batch_size, size))
-        positions = permute(positions, size, derive_seed(self._seed, "order", epoch))
+        """The rows of a training batch, and how many times each was shown before, since training began."""
+        positions = shuffled(len(self._showings), self._config.batch_size, self._seed, epoch, index)
         rows = self._showings[positions]
         return rows, epoch * self._repeats[rows] + positions - np.searchsorted(self._showings, rows)
 
     def _shown(self, pictures: Indices) -> tuple[Indices, Indices]:
-        """Those of the pictures that have a caption with a token, and all such captions of them."""
+        """The pictures, of these, that have a caption with at least one token; and these captions."""
         chosen = np.flatnonzero((self._tokenized.lengths > 0) & np.isin(self._captions.pictures, pictures))
         return np.unique(self._captions.pictures[chosen]), chosen
 
-    def _pictures(
-        self, pictures: Indices, rows: Sequence[int], flips: Sequence[bool], each: Callable[..., Iterable[Any]] = map
-    ) -> tuple[Sequence[int], Float[Tensor, "B C H W"] | None, Int[Tensor, "B N"] | None]:
-        """Images or codes of the pictures in some rows, and the rows that are really shown; read with `each`."""
+    def _read(self, pictures: Indices, row: int, flip: bool) -> tuple[int, Tensor]:
+        """The row of a picture, or of its substitute, and its codes [N] or pixels [C, H, W]."""
         if self._codes is not None:
-            return rows, None, torch.stack([self._code(int(pictures[row]), flip) for row, flip in zip(rows, flips)])
-        shown, pixels = zip(*each(partial(self._read, pictures), rows, flips), strict=True)
-        return shown, self._preprocessing.normalise(torch.stack(pixels)), None
+            source, number = self._corpus.pictures.places[pictures[row]].tolist()
+            place = np.searchsorted(self._corpus.used[source], number)
+            return row, torch.from_numpy(self._codes[source, flip][int(place)].astype(np.int64))
+        return self._substitutes.read(lambda row: self._pixels(int(pictures[row]), flip), row, len(pictures))
 
-    def _read(self, pictures: Indices, row: int, flip: bool) -> tuple[int, UInt8[Tensor, "C H W"]]:
-        """The pixels of a picture and its row; of the next one in the place of one that cannot be read any more."""
-        fault = ""
-        for substitute in range(row, row + min(_SUBSTITUTES, len(pictures))):
-            index = substitute % len(pictures)
-            try:
-                return index, self._pixels(int(pictures[index]), flip)
-            except QkvError as error:
-                fault = str(error)
-                if not self._warned:
-                    _log.warning("a picture has become unreadable; others take its place: %s", error)
-                    self._warned = True
-        raise QkvError(f"pictures that could be read when training began cannot be any more; the last tried: {fault}")
+    def _collated(
+        self, shown: Iterable[tuple[int, Tensor]]
+    ) -> tuple[Indices, tuple[Float[Tensor, "B C H W"] | None, Int[Tensor, "B N"] | None]]:
+        """The rows that are shown, and their images or codes."""
+        rows, contents = zip(*shown, strict=True)
+        stacked = torch.stack(contents)
+        normalise = self._preprocessing.normalise
+        return np.array(rows), (normalise(stacked), None) if self._codes is None else (None, stacked)
 
     def _pixels(self, picture: int, flip: bool) -> UInt8[Tensor, "C H W"]:
-        preprocessing = self._preprocessing
-        image = self._corpus.picture(picture, preprocessing.channels, preprocessing.shorter_side)
-        pixels = to_pixels(preprocessing.fit(image))
+        pixels = self._corpus.pictures.pixels(picture, self._preprocessing)
         return pixels.flip(2) if flip else pixels
 
-    def _images(self, first: int, used: Indices, flip: bool, piece: range) -> Float[Tensor, "B C H W"]:
-        pixels = [self._pixels(first + number, flip) for number in used[piece].tolist()]
+    def _images(self, pictures: Indices, flip: bool, piece: range) -> Float[Tensor, "B C H W"]:
+        pixels = [self._pixels(picture, flip) for picture in pictures[piece].tolist()]
         return self._preprocessing.normalise(torch.stack(pixels))
-
-    def _code(self, picture: int, flip: bool) -> Int[Tensor, "N"]:
-        assert self._codes is not None
-        source, number = self._corpus.place(picture)
-        place = np.searchsorted(self._corpus.used[source], number)
-        return torch.from_numpy(self._codes[source, flip][place].astype(np.int64).reshape(-1))
 
 
 def _weights(config: CaptionDataConfig, languages: Sequence[str]) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on."""
+"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on.
+
+`cache` is a folder for what is found out about the pictures: tables and indexes that are quick to read, and faults.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +11,11 @@ from qkv.data.captions.corpus import CaptionCorpus
 from qkv.data.captions.data import CaptionDataConfig
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
+from qkv.data.pictures import readers
 from qkv.data.pictures.data import ImageDataConfig
 from qkv.data.pictures.listing import PictureList
-from qkv.data.pictures.sources import Pictures, PictureSource
-from qkv.data.pictures.split import PictureSet, PictureSplit
+from qkv.data.pictures.sources import PictureSource
+from qkv.data.pictures.split import PictureSplit
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
@@ -49,12 +53,7 @@ class EvaluationData:
 
 
 def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
-    """All pictures of a folder, a table, an IDX file or a shard.
-
-    Args:
-        path: where they are.
-        cache: where the index of shards and large tables are kept.
-        reporter: is told of the work.
+    """All pictures that a path means to `PictureSource.of` or `CaptionSource.of`.
 
     Raises:
         QkvError: there are none, or the file is damaged.
@@ -62,17 +61,12 @@ def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData
     if path.suffix.lower() == ".jsonl":
         pictures = open_source(CaptionSource.of(path), cache, reporter).pictures
     else:
-        pictures = Pictures.open(PictureSource.of(path), cache, labelled=False, reporter=reporter)
-    return EvaluationData(_all(pictures))
+        pictures = readers.open_pictures(PictureSource.of(path), cache, labelled=False, reporter=reporter)
+    return EvaluationData(pictures)
 
 
 def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
-    """All pictures of a folder, a table or a shard, with their captions.
-
-    Args:
-        path: where they are, as `CaptionSource.of` takes it.
-        cache: where the index of shards and large tables are kept.
-        reporter: is told of the work.
+    """All pictures that a path means to `CaptionSource.of`, with their captions.
 
     Raises:
         QkvError: there are none, none has a caption, or the file is damaged.
@@ -81,48 +75,30 @@ def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> Eval
     prompts, left_out = _prompts((found, number) for number in range(len(found)))
     if not prompts:
         raise QkvError(f"{path}: no picture has a caption{f'; the first: {left_out[0]}' if left_out else ''}")
-    return EvaluationData(_all(found.pictures), prompts=prompts, left_out=left_out)
+    return EvaluationData(found.pictures, prompts=prompts, left_out=left_out)
 
 
 def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures.
-
-    Args:
-        config: where they are, and which are held out.
-        cache: a folder for what is found out about them.
-        seed: of the choice.
-        reporter: is told of the work.
 
     Raises:
         QkvError: a source cannot be used, or there are too few pictures.
     """
     parts = config.train, config.validation, config.holdout
     split = PictureSplit.open(*parts, cache, seed, reporter, labelled=False)
-    train, validation = (_all(part) for part in (split.train, split.validation))
-    return EvaluationData(validation, train, left_out=(*split.unreadable, *split.notes))
+    return EvaluationData(split.validation, split.train, left_out=(*split.unreadable, *split.notes))
 
 
 def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data` with their captions, and its training pictures.
 
-    Args:
-        config: where they are, and which are held out.
-        cache: a folder for what is found out about them.
-        seed: of the choice.
-        reporter: is told of the work.
-
     Raises:
         QkvError: a source cannot be used, or there are too few pictures.
     """
     corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, reporter)
-    train, validation = (PictureList(corpus.picture, part.tolist()) for part in (corpus.train, corpus.validation))
-    places = map(corpus.place, validation.numbers)
-    prompts, left_out = _prompts((corpus.sources[source], number) for source, number in places)
+    train, validation = (corpus.pictures.select(part) for part in (corpus.train, corpus.validation))
+    prompts, left_out = _prompts((corpus.sources[source], number) for source, number in validation.places.tolist())
     return EvaluationData(validation, train, prompts, (*corpus.left_out, *left_out))
-
-
-def _all(pictures: Pictures | PictureSet) -> PictureList:
-    return PictureList(pictures.picture, range(len(pictures)))
 
 
 def _prompts(places: Iterable[tuple[CaptionedPictures, int]]) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:

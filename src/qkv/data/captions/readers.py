@@ -2,23 +2,19 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qkv.config import nearest
 from qkv.data.captions.sources import LABEL, Caption, CaptionedPictures, CaptionSource
-from qkv.data.captions.tables import open_table, texts_of_cell
 from qkv.data.lines import read_lines
-from qkv.data.pictures.measure import Measure, measure_pictures
+from qkv.data.pictures.labels import Labels
+from qkv.data.pictures.readers import of_rows, of_shards, open_pictures
 from qkv.data.pictures.shards import Shards
-from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.pictures.sources import PictureSource
+from qkv.data.pictures.tables import Table
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
-
-_SAMPLE = 500
 
 
 def open_source(source: CaptionSource, cache: Path, reporter: Reporter) -> CaptionedPictures:
@@ -35,60 +31,13 @@ def open_source(source: CaptionSource, cache: Path, reporter: Reporter) -> Capti
     if source.folder is not None:
         return _of_folder(source, Path(source.folder))
     if source.table is not None:
-        return open_table(source, cache)
+        return _of_table(source, Path(source.table), cache)
     return _of_shards(source, cache, reporter) if source.shards is not None else _of_labels(source, cache)
 
 
-def measure_captions(source: CaptionSource, reporter: Reporter) -> tuple[int, int]:
-    """How many pictures a source has, and how many bytes the longest of a few hundred captions.
-
-    Args:
-        source: where they are.
-        reporter: is told of the work.
-
-    Raises:
-        QkvError: the source cannot be used, or none of these captions can be read.
-    """
-    with tempfile.TemporaryDirectory() as cache:
-        pictures = open_source(source, Path(cache), reporter)
-        return len(pictures), _longest_caption(pictures)
-
-
-def measure_captioned_pictures(source: CaptionSource, reporter: Reporter) -> tuple[Measure, int]:
-    """What the pictures of a source are like, and how many bytes the longest of a few hundred captions.
-
-    Args:
-        source: where they are.
-        reporter: is told of the work.
-
-    Raises:
-        QkvError: the source cannot be used, or none of these captions or pictures can be read.
-    """
-    with tempfile.TemporaryDirectory() as cache:
-        pictures = open_source(source, Path(cache), reporter)
-        longest = _longest_caption(pictures)
-        return measure_pictures(pictures.pictures, source.path), longest
-
-
-def _longest_caption(pictures: CaptionedPictures) -> int:
-    """Its bytes, of a few hundred."""
-    longest, fault = 0, ""
-    for index in np.unique(np.linspace(0, len(pictures) - 1, _SAMPLE).astype(int)).tolist():
-        try:
-            texts = pictures.texts(index)
-        except QkvError as error:
-            fault = str(error)
-            continue
-        longest = max(longest, *(len(text.encode()) for _, text in texts), 0)
-    if not longest:
-        raise QkvError(f"{pictures.source.path}: no picture has a caption{fault and f'; the last tried: {fault}'}")
-    return longest
-
-
 def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
-    pictures = Pictures.open(PictureSource(folder=str(folder)), labelled=False)
-    files = [pictures.name(index) for index in range(len(pictures))]
-    texts = [str(Path(file).with_suffix(".txt")) for file in files]
+    pictures = open_pictures(PictureSource(folder=str(folder)), labelled=False)
+    texts = [str(Path(file).with_suffix(".txt")) for file in pictures.files]
 
     def captions(index: int) -> list[Caption]:
         return [(source.language, line) for line in read_lines(Path(texts[index])) if line.strip()]
@@ -96,12 +45,33 @@ def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
     alone = sorted({os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
                     if name.endswith(".txt")} - set(texts))  # fmt: skip
     notes = [f"{len(alone):,} .txt files have no picture beside them, such as {alone[0]}"] if alone else []
-    return CaptionedPictures(source, pictures, captions, [*files, *texts], notes)
+    return CaptionedPictures(source, pictures, captions, texts, notes)
+
+
+def _of_table(source: CaptionSource, path: Path, cache: Path) -> CaptionedPictures:
+    places = [(language, column) for language, columns in source.columns.items() for column in columns]
+    columns, image = [column for _, column in places], source.image_column
+    table = Table.open(path, [*columns, image], image, source.where, cache)
+    rows_of: dict[str | int, list[int]] = {}  # rows with the same path are one picture
+    for row in table.rows:
+        rows_of.setdefault((table.files or {}).get(row, row), []).append(row)
+    groups = list(rows_of.values())
+
+    def captions(index: int) -> list[Caption]:
+        return [
+            (language, text)
+            for row in groups[index]
+            for language, column in places
+            for text in _texts(table.cell(column, row), f"{table.name(row)}, {column!r}")
+        ]
+
+    pictures = of_rows(table, [group[0] for group in groups], Labels.none(len(groups)))
+    return CaptionedPictures(source, pictures, captions)
 
 
 def _of_labels(source: CaptionSource, cache: Path) -> CaptionedPictures:
     assert source.labelled is not None
-    pictures = Pictures.open(source.labelled, cache)
+    pictures = open_pictures(source.labelled, cache)
     by_class: list[list[Caption]] = [[] for _ in pictures.classes]
     for language, templates in source.templates_by_language.items():
         names = source.names_in(language)
@@ -111,10 +81,9 @@ def _of_labels(source: CaptionSource, cache: Path) -> CaptionedPictures:
                                f"{nearest(class_, pictures.classes)}")  # fmt: skip
         for captions, class_ in zip(by_class, pictures.classes, strict=True):
             captions += [(language, template.replace(LABEL, names.get(class_, class_))) for template in templates]
-    files = {pictures.name(index) for index in range(len(pictures))} if source.labelled.images is None else set()
     labels = pictures.labels.tolist()
-    own = list(map(str, source.labelled.paths))
-    return CaptionedPictures(source, pictures, lambda index: by_class[labels[index]], [*own, *sorted(files)])
+    names_file = [source.labelled.classes] if isinstance(source.labelled.classes, str) else []
+    return CaptionedPictures(source, pictures, lambda index: by_class[labels[index]], names_file)
 
 
 def _of_shards(source: CaptionSource, cache: Path, reporter: Reporter) -> CaptionedPictures:
@@ -128,10 +97,9 @@ def _of_shards(source: CaptionSource, cache: Path, reporter: Reporter) -> Captio
         content = shards.read(index, "json")
         sample = {} if content is None else _parsed(content, name)
         cells = [(language, key) for language, keys in source.columns.items() for key in keys if key in sample]
-        return [(language, text) for language, key in cells for text in texts_of_cell(sample[key], name)]
+        return [(language, text) for language, key in cells for text in _texts(sample[key], name)]
 
-    pictures = Pictures.of_shards(shards)
-    return CaptionedPictures(source, pictures, captions, list(map(str, pictures.files)))
+    return CaptionedPictures(source, of_shards(source.path, shards), captions)
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -149,3 +117,12 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(sample, dict):
         raise QkvError(f'{name}: its .json holds no object; write {{"caption": "..."}}')
     return sample
+
+
+def _texts(cell: object, name: str) -> list[str]:
+    """The captions in a cell: a text, a list of them, or nothing, which counts as an empty one."""
+    texts: list[Any] = cell if isinstance(cell, list) else [cell]
+    for text in texts:
+        if text is not None and not isinstance(text, str):
+            raise QkvError(f"{name} holds {str(text)[:40]!r}, which is no text: correct it, or name another place")
+    return [text or "" for text in texts]

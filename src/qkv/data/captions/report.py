@@ -1,8 +1,7 @@
 """What captioned pictures are like, told before training starts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +74,6 @@ class CaptionReport:
         """Captions longer than `text_length`."""
         return sum(language.cut for language in self.languages)
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
     def to_table(self) -> Table:
         """For a person."""
         parts = ", ".join(f"{count:,} for {part}" for part, count in self.pictures.items())
@@ -105,16 +100,7 @@ def report(
     left_out: Sequence[str],
     notes: Sequence[str],
 ) -> CaptionReport:
-    """Look through the lengths of all captions.
-
-    Args:
-        tokenized: the captions of all pictures.
-        parts: the pictures of training and validation.
-        text_length: tokens of a caption that are read.
-        name: of a picture, by its number.
-        left_out: one line for each picture that is left out.
-        notes: what is odd about a source.
-    """
+    """Count the captions and their tokens."""
     captions, lengths = tokenized.captions, tokenized.lengths
     shown = np.flatnonzero(np.isin(captions.pictures, np.concatenate(list(parts.values()))))
     longest = int(shown[lengths[shown].argmax()])

@@ -38,7 +38,7 @@ class CaptionSchedule:
         self._place[order] = np.arange(n_pictures) - (np.cumsum(self._sizes) - self._sizes)[self._set[order]]
 
     def captions(self, pictures: Indices, epochs: Indices) -> Indices:
-        """The number of the caption that each of these pictures shows in its epoch."""
+        """The caption, by number, that each of these pictures shows in its epoch."""
         shown = np.empty(len(pictures), np.int64)
         for epoch in np.unique(epochs).tolist():
             of_epoch = epochs == epoch
@@ -48,7 +48,7 @@ class CaptionSchedule:
         return shown
 
     def _shown(self, pictures: Indices, epoch: int) -> list[int]:
-        """The language of each picture: where its random place in its set falls on the scale of summed weights."""
+        """The language of each picture: its random place in its set, looked up in the cumulative weights."""
         shown = np.empty(len(pictures), np.int64)
         for number in np.unique(self._set[pictures]).tolist():
             languages, size = self._languages_of[number], int(self._sizes[number])

@@ -1,14 +1,12 @@
 """Where captioned pictures are, and what every source of them offers, whatever its files."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qkv.data.cache import file_state
+from qkv.data.cache import digest, file_state
 from qkv.data.pictures.shards import Places, first_place
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.table import Where
@@ -122,7 +120,7 @@ class CaptionSource:
         return given if isinstance(given, dict) else {self.language: given}
 
     def names_in(self, language: str) -> dict[str, str]:
-        """What is put in for {label} in a language, by class."""
+        """The names that replace {label} in a language, by class."""
         names: dict[str, Any] = dict(self.names or {})
         return names.get(language, {}) if isinstance(self.templates, dict) else names
 
@@ -133,16 +131,16 @@ class CaptionedPictures:
 
     Attributes:
         source: where they come from.
-        pictures: the pictures; if their classes mean nothing, there is one.
+        pictures: the pictures.
         captions: of a picture, by its number. Raises QkvError if they cannot be read.
-        files: all files that are read.
+        files: all files that captions are read from, besides those of the pictures.
         notes: what is odd about the source as a whole, a line each.
     """
 
     source: CaptionSource
     pictures: Pictures
     captions: Callable[[int], Sequence[Caption]]
-    files: Sequence[str]
+    files: Sequence[str] = ()
     notes: Sequence[str] = ()
 
     def __len__(self) -> int:
@@ -162,14 +160,11 @@ class CaptionedPictures:
         Raises:
             QkvError: the picture or a caption cannot be read, or there is no caption.
         """
-        self.pictures.picture(index, 3, enough=1)  # a small copy of a JPEG is made of all its data
+        self.pictures.check(index)
         if not any(text for _, text in self.texts(index)):
             raise QkvError(f"{self.pictures.name(index)} has no caption: give it one, or take it out")
 
     @cached_property
     def state(self) -> str:
         """A digest of the source and of the state of its files, taken when first asked for."""
-        digest = hashlib.sha256(repr(self.source).encode())
-        for file in self.files:
-            digest.update(json.dumps([file, file_state(Path(file))]).encode())
-        return digest.hexdigest()[:16]
+        return digest(repr(self.source), self.pictures.state, *([file, file_state(Path(file))] for file in self.files))

@@ -13,10 +13,10 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.data.captions.sources import CaptionedPictures
 from qkv.data.text.padding import pad_captions
 from qkv.data.text.tokenizer import Tokenizer
-from qkv.files import atomic_file
 from qkv.reporter import Reporter
 
 Indices = NDArray[np.int64]
@@ -27,7 +27,7 @@ _AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Captions:
-    """The captions of the pictures of several sources, under numbers from 0 on. Pictures are numbered on through them.
+    """All captions of several sources, numbered from 0. Pictures are numbered from one source to the next.
 
     Attributes:
         pictures: the picture of each caption, ascending.
@@ -59,12 +59,10 @@ class Captions:
         pictures, languages, texts, states = [], [], [], []
         first = 0
         for source, used in sources:
-            state = hashlib.sha256(source.state.encode() + used.tobytes()).hexdigest()[:16]
-            file = cache / f"captions-{state}.arrow"
-            if not file.exists():
+            file = cache / f"captions-{digest(source.state, used.tobytes())}.arrow"
+            if (table := read_arrow(file)) is None:
                 what = f"reading captions of {source.source.path.name}"
-                _write(file, _TEXTS, _text_batches(source, used), what, None, reporter)
-            table = _mapped(file)
+                table = write_arrow(file, _TEXTS, _text_batches(source, used), reporter, what)
             pictures.append(table["picture"].to_numpy() + first)
             coded: Any = table["language"].combine_chunks().dictionary_encode()
             numbers = np.array([names.setdefault(name, len(names)) for name in coded.dictionary.to_pylist()], np.int16)
@@ -81,17 +79,15 @@ class Captions:
 
     def tokenized(self, tokenizer: Tokenizer, cache: Path, reporter: Reporter) -> "TokenizedCaptions":
         """With the tokens of each caption, which are made once and memory-mapped."""
-        key = hashlib.sha256("".join(self.states).encode() + tokenizer.to_bytes()).hexdigest()[:16]
-        file = cache / f"caption-tokens-{key}.arrow"
-        if not file.exists():
-            kind = pa.list_(pa.uint16() if len(tokenizer) <= 2**16 else pa.int32())
-            schema = pa.schema([("tokens", kind)])
+        file = cache / f"caption-tokens-{digest(self.states, tokenizer.to_bytes())}.arrow"
+        if (table := read_arrow(file)) is None:
+            schema = pa.schema([("tokens", pa.list_(pa.uint16() if len(tokenizer) <= 2**16 else pa.int32()))])
             batches = (
-                pa.RecordBatch.from_arrays([pa.array(tokenizer.encode(block), kind)], schema=schema)
+                pa.RecordBatch.from_arrays([pa.array(tokenizer.encode(block), schema[0].type)], schema=schema)
                 for block in _blocks(text.as_py() for text in self.texts)
             )
-            _write(file, schema, batches, "tokenizing captions", len(self), reporter)
-        tokens = _mapped(file)["tokens"]
+            table = write_arrow(file, schema, batches, reporter, "tokenizing captions", len(self))
+        tokens = table["tokens"]
         lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in tokens.chunks]
         return TokenizedCaptions(self, tokenizer, tokens, np.concatenate([np.empty(0, np.int32), *lengths]))
 
@@ -145,22 +141,3 @@ def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
     rows = iter(rows)
     while block := list(islice(rows, _AT_ONCE)):
         yield block
-
-
-def _write(
-    file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], what: str, total: int | None, reporter: Reporter
-) -> None:
-    done = 0
-    with (
-        atomic_file(file) as temporary,
-        pa.OSFile(str(temporary), "wb") as sink,
-        pa.ipc.new_file(sink, schema) as writer,
-    ):
-        for batch in batches:
-            writer.write_batch(batch)
-            done += batch.num_rows
-            reporter.progress(what, done, total)
-
-
-def _mapped(file: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()

@@ -47,7 +47,7 @@ def learn_tokenizer(
 
 
 def _lines(captions: Captions, pictures: NDArray[np.int64]) -> list[str]:
-    """Training captions, those of each language evenly thinned out to its part of `_LINES`."""
+    """Captions of training pictures: of each language an equal part of `_LINES` at most, evenly spaced."""
     trained = np.isin(captions.pictures, pictures)
     most, chosen = _LINES // max(len(captions.names), 1), []
     for language in range(len(captions.names)):

@@ -19,7 +19,8 @@ class CorpusConfig:
         table: a .tsv, .tab or .txt file with a language a column, or a .jsonl file of {"en": ..., "ko": ...} or
             {"translation": {"en": ..., "ko": ...}}.
         columns: languages of a table. For tab-separated text in the order of its columns, "_" for one to ignore;
-            further columns are ignored. For JSONL the keys to read, if not those of the first line.
+            further columns are ignored; if not given, the first line is a header of their codes. For JSONL the keys to
+            read, if not those of the first line.
         directions: such as ["en-de", "de-en"]; every ordered pair of the languages if not given.
     """
 
@@ -39,8 +40,6 @@ class CorpusConfig:
             languages = [column for column in self.columns if column != IGNORED]
             if len(languages) < 2 or len(set(languages)) < len(languages):
                 raise ValueError(f"columns must name two or more different languages, not {self.columns}")
-        if self.table is not None and not self.is_jsonl and not self.columns:
-            raise ValueError(f"say which languages the columns of {self.table} hold: columns: [en, ko]")
 
     @property
     def is_jsonl(self) -> bool:

@@ -1,6 +1,7 @@
 """Files of parallel text, row by row. Lines end at a line feed alone: U+2028 and its like belong to a sentence."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -10,24 +11,39 @@ from qkv.data.parallel.config import IGNORED, CorpusConfig
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
 
+_LANGUAGE = re.compile("[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+
+
+def is_language(name: str) -> bool:
+    """Whether it may be the code of a language, such as "en" or "pt-BR"."""
+    return bool(_LANGUAGE.fullmatch(name))
+
 
 def read_languages(corpus: CorpusConfig) -> tuple[str, ...]:
-    """Languages of a corpus: those that the configuration names, or the keys of the first line of JSONL.
+    """Languages of a corpus: those that the configuration names, or else what the first line of a table tells.
+
+    That is a header of language codes in tab-separated text, and an object whose keys they are in JSONL.
 
     Raises:
-        QkvError: the first line is missing or has fewer than two texts.
+        QkvError: the first line is missing, is no header, or has fewer than two texts.
     """
     if corpus.files is not None:
         return tuple(corpus.files)
     if corpus.columns is not None:
         return tuple(column for column in corpus.columns if column != IGNORED)
     [path] = corpus.paths
-    for line in read_lines(path):
-        languages = tuple(key for key, value in _json_row(path, 1, line).items() if isinstance(value, str))
-        if len(languages) < 2:
-            raise QkvError(f"{path}, line 1: needs texts in two languages or more, has {list(languages)}")
-        return languages
-    raise QkvError(f"{path} is empty: it must hold at least one line")
+    if (line := next(read_lines(path), None)) is None:
+        raise QkvError(f"{path} is empty: it must hold at least one line")
+    if not corpus.is_jsonl:
+        header = tuple(line.split("\t"))
+        if len(set(header)) < max(len(header), 2) or not all(map(is_language, header)):
+            said = "columns: [en, ko], or a first line of their codes"
+            raise QkvError(f"say which languages the columns of {path} hold: {said}")
+        return header
+    languages = tuple(key for key, value in _json_row(path, 1, line).items() if isinstance(value, str))
+    if len(languages) < 2:
+        raise QkvError(f"{path}, line 1: needs texts in two languages or more, has {list(languages)}")
+    return languages
 
 
 def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -41,7 +57,7 @@ def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tupl
     elif corpus.is_jsonl:
         yield from _jsonl(corpus.paths[0], languages)
     else:
-        yield from _tab_separated(corpus.paths[0], corpus.columns or [])
+        yield from _tab_separated(corpus.paths[0], corpus.columns or list(languages), header=not corpus.columns)
 
 
 def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
@@ -54,10 +70,12 @@ def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
         yield row
 
 
-def _tab_separated(path: Path, columns: list[str]) -> Iterator[tuple[str, ...]]:
+def _tab_separated(path: Path, columns: list[str], header: bool) -> Iterator[tuple[str, ...]]:
     wanted = [index for index, column in enumerate(columns) if column != IGNORED]
     blank = ("",) * len(wanted)
     for number, line in enumerate(read_lines(path), 1):
+        if header and number == 1:
+            continue
         cells = line.split("\t")
         if len(cells) < len(columns) and line.strip():
             raise QkvError(

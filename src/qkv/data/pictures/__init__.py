@@ -1,1 +1,20 @@
-"""Pictures, with labels or without: found, decoded, split, transformed, and cut into batches."""
+"""Pictures, with classes or without: from files to batches of pixels.
+
+1. `sources` says where they are: a folder, a table, the files of MNIST, shards. `measure` looks at a few of them.
+2. `readers` opens a source and finds its pictures, their names, and with `labels` their classes, without decoding
+   any; `tables` reads rows, `shards` indexes .tar files.
+3. `decode` makes an upright picture of 8 bits a channel of any file, or says in one line why it cannot.
+4. `split` joins the sources: each picture is decoded once to see that it can be read, is used once though it comes up
+   in several, and is for training or held out for validation.
+5. `preprocessing` fits a picture to the size of a model, and scales its bytes.
+6. `augmentation` draws random changes to training pictures; `transforms` makes them, and takes boxes along.
+7. `listing` reads pictures in order and in batches, for measuring a model.
+
+`data` is all of this as one class, for training. A batch is a pure function of files, configuration and (seed,
+epoch, index).
+
+Many types mean "some pictures". Where they are: `PictureSource`. Those of one source, opened: `Pictures`; of
+several, in an order of their own: `PictureSet`; both are a `PictureList`, whose pictures are read one by one or as
+`PictureBatch`es. Two such sets, to train and to validate on: `PictureSplit`. What a model trains on: `ImageData`,
+which gives `ImageBatch`es.
+"""

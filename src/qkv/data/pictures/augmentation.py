@@ -4,15 +4,14 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 from qkv.data.pictures.preprocessing import RESAMPLING, Preprocessing, to_pixels
+from qkv.data.pictures.transforms import Change, Geometric, Matrix, Size, affine, apply, cut, erase, flip, rotate, scale
 
 _HIGHEST = 10.0
 
@@ -53,7 +52,7 @@ class AugmentationConfig:
             raise ValueError(f"erase must be from 0 to 1, not {self.erase}")
 
     def shorter_side(self, preprocessing: Preprocessing) -> int:
-        """Pixels of a picture's shorter side from which on not even the smallest crop has to be enlarged."""
+        """The shorter side, in pixels, of a picture whose smallest crop need not be enlarged."""
         if self.smallest_crop == 1:
             return preprocessing.shorter_side
         longest = math.ceil(preprocessing.size / math.sqrt(self.smallest_crop * 3 / 4))  # of 3:4
@@ -71,21 +70,24 @@ def augment(
         preprocessing: size and interpolation; the size is larger than `config.pad`.
         seed: the same seed does the same.
     """
+    return to_pixels(apply(draw_changes(image.size, config, preprocessing, seed), image))
+
+
+def draw_changes(size: Size, config: AugmentationConfig, preprocessing: Preprocessing, seed: int) -> list[Change]:
+    """What `augment` does to a picture of this size with this seed; `carry` takes boxes the same way."""
     draw = random.Random(seed)
-    if config.smallest_crop < 1:
-        image = _resized_crop(image, config.smallest_crop, preprocessing, draw)
-    else:
-        image = preprocessing.fit(image)
+    changes: list[Change] = [*_resized_crop(size, config.smallest_crop, preprocessing, draw)]
+    square = (preprocessing.size, preprocessing.size)
     for _ in range(config.rand_augment):
-        image = draw.choice(_OPERATIONS)(image, config.magnitude / _HIGHEST, draw)
-    pixels = to_pixels(image).numpy()
+        changes.append(draw.choice(_OPERATIONS)(square, config.magnitude / _HIGHEST, draw))
     if config.flip and draw.random() < 0.5:
-        pixels = pixels[:, :, ::-1]
+        changes.append(flip(square))
     if config.pad:
-        pixels = _shifted(pixels, draw.randint(-config.pad, config.pad), draw.randint(-config.pad, config.pad))
+        down, right = draw.randint(-config.pad, config.pad), draw.randint(-config.pad, config.pad)
+        changes.append(cut(square, -right, -down))
     if config.erase and draw.random() < config.erase:
-        pixels = _erased(pixels, draw)
-    return torch.from_numpy(np.ascontiguousarray(pixels))
+        changes.append(_erase(preprocessing.size, preprocessing.channels, draw))
+    return changes
 
 
 def mix(
@@ -93,13 +95,13 @@ def mix(
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B K"]]:
     """Blend each picture of a batch, and its target, with the one before it."""
     draw = random.Random(seed)
-    cut = config.cutmix and (not config.mixup or draw.random() < 0.5)
-    alpha = config.cutmix if cut else config.mixup
+    exchange = config.cutmix and (not config.mixup or draw.random() < 0.5)
+    alpha = config.cutmix if exchange else config.mixup
     if not alpha:
         return images, targets
     share = draw.betavariate(alpha, alpha)
     others = images.roll(1, 0)
-    if cut:
+    if exchange:
         height, width = images.shape[2:]
         side = (1 - share) ** 0.5
         top, bottom = _interval(height, side, draw)
@@ -113,83 +115,58 @@ def mix(
 
 
 def _interval(length: int, share: float, draw: random.Random) -> tuple[int, int]:
-    """An interval of that share of the length around a random middle, cut off at the ends."""
+    """An interval around a random middle, of this share of the length, clipped at the ends."""
     middle, half = draw.randrange(length), int(length * share / 2)
     return max(middle - half, 0), min(middle + half, length)
 
 
-def _resized_crop(
-    image: Image.Image, smallest: float, preprocessing: Preprocessing, draw: random.Random
-) -> Image.Image:
-    width, height = image.size
-    size = (preprocessing.size, preprocessing.size)
-    for _ in range(10):
+def _resized_crop(size: Size, smallest: float, preprocessing: Preprocessing, draw: random.Random) -> list[Geometric]:
+    width, height = size
+    for _ in range(10 if smallest < 1 else 0):
         area = draw.uniform(smallest, 1) * width * height
         ratio = 2 ** draw.uniform(-0.415, 0.415)  # 3:4 to 4:3
         w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if 0 < w <= width and 0 < h <= height:
             left, top = draw.randint(0, width - w), draw.randint(0, height - h)
-            return image.resize(size, RESAMPLING[preprocessing.interpolation], (left, top, left + w, top + h))
-    return preprocessing.fit(image)
+            part, square = (left, top, left + w, top + h), (preprocessing.size, preprocessing.size)
+            return [scale(square, part, RESAMPLING[preprocessing.interpolation])]
+    return preprocessing.steps(size)
 
 
-def _shifted(pixels: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8]:
-    shifted = np.zeros_like(pixels)
-    height, width = pixels.shape[1:]
-    shifted[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = pixels[
-        :, max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
-    ]
-    return shifted
+def _erase(side: int, channels: int, draw: random.Random) -> Change:
+    area, ratio = draw.uniform(0.02, 1 / 3) * side * side, 2 ** draw.uniform(-1.74, 1.74)  # 0.3 to 3.3
+    h, w = min(round((area * ratio) ** 0.5), side), min(round((area / ratio) ** 0.5), side)
+    top, left = draw.randint(0, side - h), draw.randint(0, side - w)
+    return erase((w, h), left, top, draw.randbytes(channels * h * w))
 
 
-def _erased(pixels: NDArray[np.uint8], draw: random.Random) -> NDArray[np.uint8]:
-    channels, height, width = pixels.shape
-    area, ratio = draw.uniform(0.02, 1 / 3) * height * width, 2 ** draw.uniform(-1.74, 1.74)  # 0.3 to 3.3
-    h, w = min(round((area * ratio) ** 0.5), height), min(round((area / ratio) ** 0.5), width)
-    top, left = draw.randint(0, height - h), draw.randint(0, width - w)
-    erased = pixels.copy()
-    erased[:, top : top + h, left : left + w] = np.frombuffer(draw.randbytes(channels * h * w), np.uint8).reshape(
-        channels, h, w
-    )
-    return erased
+Operation = Callable[[Size, float, random.Random], Change]
+"""Draws a change for pictures of this size, at a strength from 0 to 1."""
 
 
-Operation = Callable[[Image.Image, float, random.Random], Image.Image]
-"""Picture, strength from 0 to 1, source of chance."""
+def _enhance(what: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
+    def draw_change(size: Size, strength: float, draw: random.Random) -> Change:
+        amount = 1 + draw.choice((-0.9, 0.9)) * strength  # from 0.1, hardly there, over 1, as it is, to 1.9
+        return lambda image: what(image).enhance(amount)
+
+    return draw_change
 
 
-def _plain(change: Callable[[Image.Image], Image.Image]) -> Operation:
-    return lambda image, strength, draw: change(image)
-
-
-def _enhanced(enhance: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
-    # From 0.1, hardly there, over 1, as it is, to 1.9.
-    return lambda image, strength, draw: enhance(image).enhance(1 + draw.choice((-0.9, 0.9)) * strength)
-
-
-def _affine(matrix: Callable[[float, int], tuple[float, ...]], most: float) -> Operation:
-    def operate(image: Image.Image, strength: float, draw: random.Random) -> Image.Image:
-        values = matrix(draw.choice((-1, 1)) * strength * most, image.width)
-        return image.transform(image.size, Image.Transform.AFFINE, values, Image.Resampling.BILINEAR)
-
-    return operate
-
-
-def _rotated(image: Image.Image, strength: float, draw: random.Random) -> Image.Image:
-    return image.rotate(draw.choice((-30, 30)) * strength, Image.Resampling.BILINEAR)
+def _affine(source: Callable[[float, int], Matrix], most: float) -> Operation:
+    return lambda size, strength, draw: affine(size, source(draw.choice((-1, 1)) * strength * most, size[0]))
 
 
 _OPERATIONS: tuple[Operation, ...] = (
-    _plain(lambda image: image),
-    _plain(ImageOps.autocontrast),
-    _plain(ImageOps.equalize),
-    _rotated,
-    lambda image, strength, draw: ImageOps.solarize(image, round(256 * (1 - strength))),
-    lambda image, strength, draw: ImageOps.posterize(image, 8 - round(4 * strength)),
-    _enhanced(ImageEnhance.Color),
-    _enhanced(ImageEnhance.Contrast),
-    _enhanced(ImageEnhance.Brightness),
-    _enhanced(ImageEnhance.Sharpness),
+    lambda size, strength, draw: lambda image: image,
+    lambda size, strength, draw: ImageOps.autocontrast,
+    lambda size, strength, draw: ImageOps.equalize,
+    lambda size, strength, draw: rotate(size, draw.choice((-30, 30)) * strength),
+    lambda size, strength, draw: partial(ImageOps.solarize, threshold=round(256 * (1 - strength))),
+    lambda size, strength, draw: partial(ImageOps.posterize, bits=8 - round(4 * strength)),
+    _enhance(ImageEnhance.Color),
+    _enhance(ImageEnhance.Contrast),
+    _enhance(ImageEnhance.Brightness),
+    _enhance(ImageEnhance.Sharpness),
     _affine(lambda amount, width: (1, amount, 0, 0, 1, 0), 0.3),
     _affine(lambda amount, width: (1, 0, 0, amount, 1, 0), 0.3),
     _affine(lambda amount, width: (1, 0, amount * width, 0, 1, 0), 0.45),

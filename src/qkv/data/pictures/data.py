@@ -1,14 +1,13 @@
 """Labelled pictures, ready for training: checked, some of them held out, augmented and cut into batches."""
 
-import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -17,15 +16,15 @@ from qkv.data.pictures.augmentation import AugmentationConfig, augment, mix
 from qkv.data.pictures.preprocessing import Preprocessing, to_images, to_pixels
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.pictures.split import PictureSet, PictureSplit
-from qkv.data.randomness import derive_seed, permute
+from qkv.data.randomness import derive_seed, shuffled
+from qkv.data.reading import ahead
+from qkv.data.unreadable import Substitutes
 from qkv.errors import QkvError
 from qkv.reporter import Reporter, Table
 
-_log = logging.getLogger(__name__)
-_READERS = 4  # threads; decoding releases Python's lock
 _NAMED = 5
 _MOST_ROWS = 40  # of the report
-_SUBSTITUTES = 100
+_SAMPLES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +62,6 @@ class ImageBatch:
     images: Float[Tensor, "B C H W"]
     targets: Float[Tensor, "B K"]
 
-    def to(self, device: torch.device) -> "ImageBatch":
-        """The batch on a device."""
-        return ImageBatch(self.images.to(device), self.targets.to(device))
-
 
 class ImageData:
     """Pictures to train and to validate on, as batches. Every batch is a pure function of (seed, epoch, index).
@@ -81,7 +76,7 @@ class ImageData:
         self.classes, self.unreadable, self.notes = split.classes, tuple(split.unreadable), tuple(split.notes)
         self._config, self._preprocessing, self._seed = config, preprocessing, seed
         self._train, self._validation = split.train, split.validation
-        self._warned = False
+        self._substitutes = Substitutes()
         if config.augmentation.pad >= preprocessing.size:
             raise QkvError(
                 f"augmentation.pad is {config.augmentation.pad}, which shifts pictures of {preprocessing.size} pixels "
@@ -98,15 +93,7 @@ class ImageData:
         reporter: Reporter,
         labelled: bool = True,
     ) -> "ImageData":
-        """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
-
-        Args:
-            config: where the pictures are.
-            preprocessing: size and scale.
-            cache: a folder for what is found out about them, and for what the run began with.
-            seed: of held-out pictures, order and augmentation.
-            reporter: is told of the work.
-            labelled: whether their classes matter; if not, a folder may hold pictures as it likes.
+        """Find the pictures and check that each can be read; the arguments are those of `PictureSplit.open`.
 
         Raises:
             QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
@@ -131,21 +118,22 @@ class ImageData:
 
     def batch(self, epoch: int, index: int) -> ImageBatch:
         """A training batch, augmentation included."""
-        start = index * self._config.batch_size
-        positions = np.arange(start, min(start + self._config.batch_size, self.n_train))
-        rows = permute(positions, self.n_train, derive_seed(self._seed, "order", epoch)).tolist()
-        pixels, labels = zip(*(self._augmented(row, derive_seed(self._seed, epoch, row)) for row in rows), strict=True)
-        images = self._preprocessing.normalise(torch.stack(pixels))
-        seed = derive_seed(self._seed, "mix", epoch, index)
-        return ImageBatch(*mix(images, self._targets(labels), self._config.augmentation, seed))
+        pixels, labels = self._augmented(epoch, index, self._config.batch_size)
+        images, targets = self._preprocessing.normalise(pixels), self._targets(labels)
+        return ImageBatch(
+            *mix(images, targets, self._config.augmentation, derive_seed(self._seed, "mix", epoch, index))
+        )
 
     def validation_batches(self) -> Iterator[ImageBatch]:
         """All validation pictures as they are, the same batches each time."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            for start in range(0, self.n_validation, self._config.batch_size):
-                rows = range(start, min(start + self._config.batch_size, self.n_validation))
-                pixels, labels = zip(*pool.map(self._plain, rows), strict=True)
-                yield ImageBatch(self._preprocessing.normalise(torch.stack(pixels)), self._targets(labels))
+
+        def prepare(row: int) -> tuple[Tensor, int]:
+            image, label = self._read(self._validation, self._preprocessing.shorter_side, row)
+            return to_pixels(self._preprocessing.fit(image)), label
+
+        for batch in ahead(range(self.n_validation), prepare, self._config.batch_size):
+            pixels, labels = zip(*(found for _, found in batch), strict=True)
+            yield ImageBatch(self._preprocessing.normalise(torch.stack(pixels)), self._targets(labels))
 
     @property
     def report(self) -> Table:
@@ -165,34 +153,24 @@ class ImageData:
 
     def samples(self) -> tuple[list[Image.Image], list[str]]:
         """Some training pictures, augmented, as the model is shown them, and the class of each."""
-        rows = permute(np.arange(min(64, self.n_train)), self.n_train, derive_seed(self._seed, "order", 0)).tolist()
-        pixels, labels = zip(*(self._augmented(row, derive_seed(self._seed, 0, row)) for row in rows), strict=True)
-        return to_images(torch.stack(pixels) / 255), [self.classes[label] for label in labels]
+        pixels, labels = self._augmented(0, 0, _SAMPLES)
+        return to_images(pixels / 255), [self.classes[label] for label in labels]
 
-    def _augmented(self, row: int, seed: int) -> tuple[Tensor, int]:
-        enough = self._config.augmentation.shorter_side(self._preprocessing)
-        image, label = self._picture(self._train, row, enough)
-        return augment(image, self._config.augmentation, self._preprocessing, seed), label
+    def _augmented(self, epoch: int, index: int, batch_size: int) -> tuple[UInt8[Tensor, "B C H W"], list[int]]:
+        """A batch of training pictures, augmented, and their classes."""
+        config, enough = self._config.augmentation, self._config.augmentation.shorter_side(self._preprocessing)
+        pixels, labels = [], []
+        for row in shuffled(self.n_train, batch_size, self._seed, epoch, index).tolist():
+            image, label = self._read(self._train, enough, row)
+            pixels.append(augment(image, config, self._preprocessing, derive_seed(self._seed, epoch, row)))
+            labels.append(label)
+        return torch.stack(pixels), labels
 
-    def _plain(self, row: int) -> tuple[Tensor, int]:
-        image, label = self._picture(self._validation, row, self._preprocessing.shorter_side)
-        return to_pixels(self._preprocessing.fit(image)), label
-
-    def _picture(self, part: PictureSet, row: int, enough: int) -> tuple[Image.Image, int]:
-        """A picture and its class; the next one in the place of one that could be read once and cannot be any more."""
-        fault = ""
-        for substitute in range(row, row + min(_SUBSTITUTES, len(part))):
-            index = substitute % len(part)
-            try:
-                return part.picture(index, self._preprocessing.channels, enough), int(part.labels[index])
-            except QkvError as error:
-                fault = str(error)
-                if not self._warned:
-                    _log.warning(
-                        "a picture has become unreadable since training began; others take its place: %s", error
-                    )
-                    self._warned = True
-        raise QkvError(f"pictures that could be read when training began cannot be any more; the last tried: {fault}")
+    def _read(self, part: PictureSet, enough: int, row: int) -> tuple[Image.Image, int]:
+        """A picture, or its substitute, and its class."""
+        read = partial(part.picture, channels=self._preprocessing.channels, enough=enough)
+        number, image = self._substitutes.read(read, row, len(part))
+        return image, int(part.labels[number])
 
     def _targets(self, labels: Sequence[int]) -> Float[Tensor, "B K"]:
         return one_hot(torch.tensor(labels), len(self.classes)).float()

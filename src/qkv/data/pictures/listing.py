@@ -1,9 +1,10 @@
 """Pictures in order, read when they are needed."""
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import UInt8
@@ -11,10 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from qkv.data.pictures.preprocessing import Preprocessing, to_pixels
+from qkv.data.reading import ahead, or_error
 from qkv.errors import QkvError
-
-_READERS = 4  # threads; decoding releases Python's lock
-
 
 _AT_ONCE = 64
 
@@ -34,20 +33,20 @@ class PictureBatch:
     unreadable: list[str]
 
 
-@dataclass(frozen=True)
-class PictureList:
-    """Pictures that are read when they are needed.
+class PictureList(ABC):
+    """Pictures under numbers from 0 on, read when they are needed."""
 
-    Attributes:
-        read: a picture by its number, the channels and `enough`, as `open_picture` takes them; safe in threads.
-        numbers: what `read` knows the pictures by.
-    """
-
-    read: Callable[[int, int, int], Image.Image]
-    numbers: Sequence[int]
-
+    @abstractmethod
     def __len__(self) -> int:
-        return len(self.numbers)
+        """How many there are."""
+
+    @abstractmethod
+    def picture(self, index: int, channels: int, enough: int) -> Image.Image:
+        """One picture, grey (1) or in colour (3); safe in threads. `enough` as `open_picture` takes it.
+
+        Raises:
+            QkvError: it cannot be read; the message names it.
+        """
 
     def pixels(self, index: int, preprocessing: Preprocessing) -> UInt8[Tensor, "C H W"]:
         """A picture at the size of a model, in bytes.
@@ -55,30 +54,21 @@ class PictureList:
         Raises:
             QkvError: it cannot be read; the message names it.
         """
-        image = self.read(self.numbers[index], preprocessing.channels, preprocessing.shorter_side)
+        image = self.picture(index, preprocessing.channels, preprocessing.shorter_side)
         return to_pixels(preprocessing.fit(image))
 
     def batches(self, preprocessing: Preprocessing) -> Iterator[PictureBatch]:
         """All pictures in order, at the size of a model."""
-
-        def read(index: int) -> Tensor | QkvError:
-            try:
-                return self.pixels(index, preprocessing)
-            except QkvError as error:
-                return error
-
         none = torch.empty(0, preprocessing.channels, preprocessing.size, preprocessing.size, dtype=torch.uint8)
-        with ThreadPoolExecutor(_READERS) as pool:
-            for start in range(0, len(self), _AT_ONCE):
-                found = list(enumerate(pool.map(read, range(start, min(start + _AT_ONCE, len(self)))), start))
-                good = {index: pixels for index, pixels in found if isinstance(pixels, Tensor)}
-                pixels = torch.stack(list(good.values())) if good else none
-                unreadable = [str(error) for _, error in found if isinstance(error, QkvError)]
-                yield PictureBatch(list(good), pixels, unreadable)
+        read = or_error(partial(self.pixels, preprocessing=preprocessing))
+        for batch in ahead(range(len(self)), read, _AT_ONCE):
+            good = {index: pixels for index, pixels in batch if isinstance(pixels, Tensor)}
+            unreadable = [str(error) for _, error in batch if isinstance(error, QkvError)]
+            yield PictureBatch(list(good), torch.stack(list(good.values())) if good else none, unreadable)
 
 
 class EvenSample:
-    """Chooses some of many pictures that come by in order, evenly, whether each of them can be read or not.
+    """An evenly spaced sample of pictures that arrive in order, some of which cannot be read.
 
     Args:
         total: how many there are.

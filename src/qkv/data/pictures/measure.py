@@ -1,67 +1,73 @@
 """What a source of pictures is like, from a look at a few hundred of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Self
 
 import numpy as np
 
+from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.reading import ahead, or_error
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
 _SAMPLE = 200
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a source is like: pictures, pixels of the shorter side of a typical one, and 1 channel if all are grey."""
+    """What a source is like.
+
+    Attributes:
+        pictures: how many there are.
+        side: pixels of the shorter side of a typical one.
+        channels: 1 if all are grey, else 3.
+    """
 
     pictures: int
     side: int
     channels: int
 
     @classmethod
-    def joined(cls, parts: Sequence["Measure"]) -> "Measure":
-        """Of several sources together; typical is what is so in the largest."""
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several sources as one: the sum of pictures, the side of the largest source, the maximum of the rest."""
+        most = {field.name: max(getattr(part, field.name) for part in parts) for field in fields(cls)}
         largest = max(parts, key=lambda part: part.pictures)
-        return cls(sum(part.pictures for part in parts), largest.side, max(part.channels for part in parts))
+        return cls(**{**most, "pictures": sum(part.pictures for part in parts), "side": largest.side})
 
 
 def measure(source: PictureSource, labelled: bool = True, reporter: Reporter | None = None) -> Measure:
-    """Look at a few hundred pictures of a source.
-
-    Args:
-        source: where they are.
-        labelled: whether their classes matter; if not, none need be there.
-        reporter: is told of the work, if there is one.
+    """Look at a few hundred pictures of a source, which need no classes unless `labelled`.
 
     Raises:
         QkvError: the source cannot be used, or none of these pictures can be read.
     """
-    return measure_pictures(Pictures.open(source, labelled=labelled, reporter=reporter), source.path)
+    return measure_pictures(open_pictures(source, labelled=labelled, reporter=reporter))
 
 
-def measure_pictures(pictures: Pictures, where: Path) -> Measure:
+def measure_pictures(pictures: Pictures) -> Measure:
     """Look at a few hundred pictures.
-
-    Args:
-        pictures: the pictures.
-        where: they come from, for messages.
 
     Raises:
         QkvError: none of these can be read.
     """
     sides, grey, fault = [], True, ""
-    for index in np.unique(np.linspace(0, len(pictures) - 1, _SAMPLE).astype(int)).tolist():
-        try:
-            picture = pictures.picture(index, 3)
-        except QkvError as error:
-            fault = str(error)
-            continue
-        sides.append(min(picture.size))
-        red, green, blue = picture.split()
-        grey = grey and red == green == blue
+    for batch in ahead(some_of(len(pictures), _SAMPLE), or_error(partial(pictures.picture, channels=3)), _AT_ONCE):
+        for _, picture in batch:
+            if isinstance(picture, QkvError):
+                fault = str(picture)
+                continue
+            sides.append(min(picture.size))
+            red, green, blue = picture.split()
+            grey = grey and red == green == blue
     if not sides:
-        raise QkvError(f"{where}: no picture can be read; the last tried: {fault}")
+        raise QkvError(f"{pictures.path}: no picture can be read; the last tried: {fault}")
     return Measure(len(pictures), int(np.median(sides)), 1 if grey else 3)
+
+
+def some_of(total: int, count: int) -> list[int]:
+    """`count` numbers of 0 to `total` - 1, evenly spaced; all if there are fewer."""
+    return np.unique(np.linspace(0, total - 1, count).astype(int)).tolist()

@@ -9,6 +9,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from qkv.data.pictures.transforms import Geometric, Size, apply, cut, scale
+
 Resize = Literal["crop", "squash"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
@@ -63,15 +65,24 @@ class Preprocessing:
 
     def fit(self, image: Image.Image) -> Image.Image:
         """The picture with `size` x `size` pixels."""
-        filter_ = RESAMPLING[self.interpolation]
+        return apply(self.steps(image.size), image)
+
+    def steps(self, size: Size) -> list[Geometric]:
+        """What `fit` does to a picture of this size, one after the other."""
+        square, filter_ = (self.size, self.size), RESAMPLING[self.interpolation]
         if self.resize == "squash":
-            return image if image.size == (self.size, self.size) else image.resize((self.size, self.size), filter_)
-        image = _shortened(image)
-        scale = self.shorter_side / min(image.size)
-        width, height = (max(round(side * scale), self.size) for side in image.size)
-        scaled = image if (width, height) == image.size else image.resize((width, height), filter_)
-        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
-        return scaled.crop((left, top, left + self.size, top + self.size))
+            return [] if size == square else [scale(square, (0, 0, *size), filter_)]
+        steps: list[Geometric] = []
+        # The middle of a very long picture: all of it, once its shorter side is scaled up, might not fit into memory.
+        left, top = (max((side - _LONGEST * min(size)) // 2, 0) for side in size)
+        if left or top:
+            size = size[0] - 2 * left, size[1] - 2 * top
+            steps.append(cut(size, left, top))
+        larger = self.shorter_side / min(size)
+        width, height = (max(round(side * larger), self.size) for side in size)
+        if (width, height) != size:
+            steps.append(scale((width, height), (0, 0, *size), filter_))
+        return [*steps, cut(square, round((width - self.size) / 2), round((height - self.size) / 2))]
 
     def normalise(self, pixels: UInt8[Tensor, "*B C H W"]) -> Float[Tensor, "*B C H W"]:
         """Bytes as the model reads them."""
@@ -81,14 +92,6 @@ class Preprocessing:
     def __call__(self, image: Image.Image) -> Float[Tensor, "C H W"]:
         """A picture of the right mode, fitted and normalised."""
         return self.normalise(to_pixels(self.fit(image)))
-
-
-def _shortened(image: Image.Image) -> Image.Image:
-    """The middle of a very long picture: all of it, once its shorter side is scaled up, might not fit into memory."""
-    width, height = image.size
-    most = _LONGEST * min(image.size)
-    left, top = max((width - most) // 2, 0), max((height - most) // 2, 0)
-    return image.crop((left, top, width - left, height - top)) if left or top else image
 
 
 def to_pixels(image: Image.Image) -> UInt8[Tensor, "C H W"]:

@@ -1,8 +1,6 @@
 """Samples in .tar files (WebDataset): an index of where each lies, so that any is read without the ones before it."""
 
 import glob
-import hashlib
-import json
 import re
 import struct
 import tarfile
@@ -13,11 +11,10 @@ from typing import BinaryIO, Literal
 
 import pyarrow as pa
 
-from qkv.data.cache import file_state
+from qkv.data.cache import digest, file_state, read_arrow, write_arrow
 from qkv.data.pictures.decode import PICTURE_SUFFIXES
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
-from qkv.files import atomic_file
 from qkv.reporter import Reporter
 
 Kind = Literal["image", "text", "json"]
@@ -63,11 +60,10 @@ class Shards:
             QkvError: there is no shard, or one is compressed or damaged; the message says at which byte.
         """
         files = _find([places] if isinstance(places, str) else places)
-        stamps = [[str(file.resolve()), *file_state(file)] for file in files]
-        target = cache / f"shards-{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]}.arrow"
-        if not target.exists():
-            _write_index(files, target, reporter)
-        index = pa.ipc.open_file(pa.memory_map(str(target))).read_all()
+        stamps = [[file.resolve(), *file_state(file)] for file in files]
+        target = cache / f"shards-{digest(*stamps)}.arrow"
+        if (index := read_arrow(target)) is None:
+            index = _write_index(files, target, reporter)
         if not index.num_rows:
             raise QkvError(f"{first_place(places)}: no picture is in these {len(files):,} shards")
         return cls(files, index)
@@ -136,16 +132,13 @@ def _find(places: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _write_index(files: Sequence[Path], target: Path, reporter: Reporter) -> None:
+def _write_index(files: Sequence[Path], target: Path, reporter: Reporter) -> pa.Table:
+    batches = (
+        pa.RecordBatch.from_pylist([{"shard": number, **sample} for sample in _samples(file)], _INDEX)
+        for number, file in enumerate(reporter.track(files, "indexing shards", len(files)))
+    )
     try:
-        with (
-            atomic_file(target) as temporary,
-            pa.OSFile(str(temporary), "wb") as sink,
-            pa.ipc.new_file(sink, _INDEX) as writer,
-        ):
-            for number, file in enumerate(reporter.track(files, "indexing shards", len(files))):
-                rows = [{"shard": number, **sample} for sample in _samples(file)]
-                writer.write_batch(pa.RecordBatch.from_pylist(rows, _INDEX))
+        return write_arrow(target, _INDEX, batches)
     except OSError as error:
         raise QkvError(f"cannot index shards in {target}: {error}; free some space, or mend the file") from error
 

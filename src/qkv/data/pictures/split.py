@@ -1,22 +1,21 @@
-"""Labelled pictures of several sources: classes joined by name, each picture once, some held out for validation."""
+"""Pictures of several sources: classes joined by name, each picture once, some held out for validation."""
 
-import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from qkv.config import nearest
-from qkv.data.cache import file_state
-from qkv.data.pictures.sources import Pictures, PictureSource, keep_apart
+from qkv.data.cache import digest
+from qkv.data.pictures.labels import spell_numbers
+from qkv.data.pictures.readers import open_pictures
+from qkv.data.pictures.sources import Indices, Pictures, PictureSet, PictureSource, keep_apart
 from qkv.data.randomness import derive_seed
+from qkv.data.repeats import each_once, hash_names
 from qkv.data.unreadable import find_faults
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_file
@@ -25,38 +24,48 @@ from qkv.reporter import Reporter
 _MOST_HELD_OUT = 5000
 _NAMED = 3
 
-Indices = NDArray[np.int64]
+Checked = tuple[Pictures, Callable[[int], object], str]
+"""The pictures of a source, what raises QkvError if one cannot be used, and a digest of all that this depends on."""
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """Readable pictures of several sources, under numbers from 0 on.
+class Usable:
+    """What can be used of several sources.
 
     Attributes:
-        sources: where they are.
-        places: source, and number in it, of each picture.
-        labels: class of each picture.
+        readable: of each source, the numbers of its pictures that can be read.
+        fresh: of these, those that have not come up before.
+        unreadable: one line for each picture that cannot be read.
+        repeated: each source with pictures that come up before, and how many; validation first.
     """
 
-    sources: Sequence[Pictures]
-    places: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    readable: list[Indices]
+    fresh: list[Indices]
+    unreadable: list[str]
+    repeated: list[tuple[Path, int]]
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @classmethod
+    def find(cls, sources: Sequence[Checked], n_train: int, cache: Path, reporter: Reporter, *, within: bool) -> Self:
+        """Read every picture once for each state of its files; which of them come up before, names tell.
 
-    def picture(self, index: int, channels: int, enough: int) -> Image.Image:
-        """A picture; `enough` as `open_picture` takes it.
-
-        Raises:
-            QkvError: it cannot be read any more.
+        Args:
+            sources: those of training before those of validation.
+            n_train: how many are for training.
+            cache: a folder for what is found.
+            reporter: is told of the work.
+            within: whether a picture that comes up twice in one source counts there once.
         """
-        source, number = self.places[index].tolist()
-        return self.sources[source].picture(number, channels, enough)
-
-    def select(self, chosen: NDArray[np.bool_]) -> "PictureSet":
-        """Some of the pictures, in the same order."""
-        return PictureSet(self.sources, self.places[chosen], self.labels[chosen])
+        readable, unreadable = [], []
+        for pictures, check, state in sources:
+            faults = find_faults(check, len(pictures), state, f"checking {pictures.path.name}", cache, reporter)
+            readable.append(np.setdiff1d(np.arange(len(pictures)), np.array([*faults], np.int64)))
+            unreadable += faults.values()
+        opened = [pictures for pictures, _, _ in sources]
+        hashes = [hash_names(map(own.name, rows.tolist()), own.path) for own, rows in zip(opened, readable)]
+        new = each_once(hashes, n_train, within=within)
+        order = (*range(n_train, len(sources)), *range(n_train))
+        repeated = [(opened[number].path, int((~new[number]).sum())) for number in order if not new[number].all()]
+        return cls(readable, [rows[own] for rows, own in zip(readable, new)], unreadable, repeated)
 
 
 @dataclass(frozen=True)
@@ -108,16 +117,18 @@ class PictureSplit:
         """
         sources = [*train, *validation]
         keep_apart((source.folder for source in sources), cache)
-        opened = [Pictures.open(source, cache, labelled, reporter) for source in sources]
-        classes = _common_classes(opened, sources, len(train)) if labelled else opened[0].classes
+        opened = [open_pictures(source, cache, labelled, reporter) for source in sources]
+        classes = _common_classes(opened, len(train)) if labelled else opened[0].classes
         file = cache / "split.json"
         record = _record(file, classes, train[0].path)
-        faults = [_faults(pictures, source, cache, reporter) for pictures, source in zip(opened, sources)]
-        notes: list[str] = []
-        rows = _each_once(opened, sources, faults, len(train), notes)
-        notes += [_passed_over(pictures, source) for pictures, source in zip(opened, sources) if pictures.passed_over]
-        for_training = _joined(opened[: len(train)], rows, classes)
-        for_validation = _joined(opened[len(train) :], rows[len(train) :], classes)
+        checked = [(own, own.check, digest(repr(source), own.state)) for own, source in zip(opened, sources)]
+        found = Usable.find(checked, len(train), cache, reporter, within=True)
+        rows = found.fresh
+        notes = [f"{path}: left out, {repeated:,} in all, that come up before or are in validation too"
+                 for path, repeated in found.repeated]  # fmt: skip
+        notes += [note for pictures in opened for note in pictures.notes]
+        for_training = PictureSet.joined(opened[: len(train)], rows, classes)
+        for_validation = PictureSet.joined(opened[len(train) :], rows[len(train) :], classes)
         choice: dict[str, Any] = {"classes": list(classes), "seed": seed, "holdout": None if validation else holdout}
         if not validation:
             names = _names(for_training, train)
@@ -138,32 +149,27 @@ class PictureSplit:
         if choice != record:
             with atomic_file(file) as temporary:
                 temporary.write_text(json.dumps(choice), encoding="utf-8")
-        unreadable = [line for found in faults for line in found.values()]
-        return cls(classes, for_training, for_validation, unreadable, notes)
+        return cls(classes, for_training, for_validation, found.unreadable, notes)
 
 
-def _common_classes(opened: Sequence[Pictures], sources: Sequence[PictureSource], n_train: int) -> tuple[str, ...]:
+def _common_classes(opened: Sequence[Pictures], n_train: int) -> tuple[str, ...]:
     """The classes of all training sources, in the order in which they come up."""
-    numbering = [source.path for pictures, source in zip(opened, sources) if pictures.numbered]
-    naming = [source.path for pictures, source in zip(opened, sources) if not _spell_numbers(pictures.classes)]
+    numbering = [pictures.path for pictures in opened if pictures.told.numbered]
+    naming = [pictures.path for pictures in opened if not spell_numbers(pictures.classes)]
     if numbering and naming:
         raise QkvError(
             f"{naming[0]} names its classes, but {numbering[0]} numbers them: give {numbering[0]} the names as classes"
         )
     classes = tuple(dict.fromkeys(name for pictures in opened[:n_train] for name in pictures.classes))
-    for pictures, source in zip(opened[n_train:], sources[n_train:]):
+    for pictures in opened[n_train:]:
         for name in (pictures.classes[label] for label in np.unique(pictures.labels)):
             if name not in classes:
                 raise QkvError(
-                    f"{source.path} has a class {name!r}, which {sources[0].path} lacks; {nearest(name, classes)}"
+                    f"{pictures.path} has a class {name!r}, which {opened[0].path} lacks; {nearest(name, classes)}"
                 )
     if classes == classes[:1]:
-        raise QkvError(f"{sources[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
+        raise QkvError(f"{opened[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
     return classes
-
-
-def _spell_numbers(classes: Sequence[str]) -> bool:
-    return all(name.isdecimal() and str(int(name)) == name for name in classes)
 
 
 def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any]:
@@ -188,78 +194,6 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
             f"if this one has not trained yet, remove {file}"
         )
     return record
-
-
-def _faults(pictures: Pictures, source: PictureSource, cache: Path, reporter: Reporter) -> dict[int, str]:
-    """What is wrong with which pictures. All are decoded, once for each state of the files."""
-    if source.images is not None:  # these are in memory already
-        return {}
-    names = map(pictures.name, range(len(pictures)))
-    files = [[str(source), file_state(source.path)], *([name, file_state(Path(name))] for name in names)]
-    files += [[str(file), file_state(file)] for file in pictures.files]
-    state = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-    # A small copy of a JPEG is made of all its data, so that what is damaged shows just the same.
-    return find_faults(
-        lambda index: pictures.picture(index, 3, enough=1),
-        len(pictures),
-        state,
-        f"checking {source.path.name}",
-        cache,
-        reporter,
-    )
-
-
-def _each_once(
-    opened: Sequence[Pictures],
-    sources: Sequence[PictureSource],
-    faults: Sequence[Mapping[int, str]],
-    n_train: int,
-    notes: list[str],
-) -> list[Indices]:
-    """The readable pictures of each source that have not come up before: validation first, then training."""
-    rows: list[Indices] = [np.empty(0, np.int64)] * len(opened)
-    known: set[str] = set()
-    for number in (*range(n_train, len(opened)), *range(n_train)):
-        real, fresh = _without_links(), []
-        for row in range(len(opened[number])):
-            if row not in faults[number]:
-                name = _resolved(opened[number].name(row), sources[number].path, real)
-                if name not in known:
-                    known.add(name)
-                    fresh.append(row)
-        if repeated := len(opened[number]) - len(faults[number]) - len(fresh):
-            where = sources[number].path
-            notes.append(f"{where}: left out, {repeated:,} in all, that come up before or are in validation too")
-        rows[number] = np.array(fresh, np.int64)
-    return rows
-
-
-def _without_links() -> Callable[[str], str]:
-    """`os.path.realpath`, which looks at every folder of a path, once for each of these paths."""
-
-    @cache
-    def real(path: str) -> str:
-        return os.path.realpath(path)
-
-    return real
-
-
-def _resolved(name: str, source: Path, real: Callable[[str], str]) -> str:
-    """What a picture is called however it is reached: its file, or the file that it is a row of, without links."""
-    if name.startswith(f"{source}, "):
-        return real(str(source)) + name.removeprefix(str(source))
-    folder, file = os.path.split(name)
-    return os.path.realpath(name) if os.path.islink(name) else os.path.join(real(folder), file)
-
-
-def _joined(opened: Sequence[Pictures], rows: Sequence[Indices], classes: Sequence[str]) -> PictureSet:
-    places, labels = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
-    known = {name: number for number, name in enumerate(classes)}
-    for number, (own, good) in enumerate(zip(opened, rows)):
-        places.append(np.stack([np.full(len(good), number), good], axis=1))
-        # A class that is named in validation but has no picture there need not be trained on.
-        labels.append(np.array([known.get(name, -1) for name in own.classes])[own.labels[good]])
-    return PictureSet(opened, np.concatenate(places), np.concatenate(labels))
 
 
 def _lost_classes(opened: Sequence[Pictures], training: PictureSet, classes: Sequence[str]) -> list[str]:
@@ -294,9 +228,3 @@ def _too_few(source: Path, validated: bool, notes: Sequence[str]) -> str:
     why = f" ({notes[0]})" if notes else ""
     what = "train and to validate on" if validated else "hold any out for validation"
     return f"{source}: too few pictures to {what}{why}; add pictures, or name other validation sources"
-
-
-def _passed_over(pictures: Pictures, source: PictureSource) -> str:
-    files = pictures.passed_over
-    names = ", ".join(map(str, files[:_NAMED])) + (", …" if len(files) > _NAMED else "")
-    return f"{source.path}: passed over, {len(files):,} in all, no pictures by name or in no class folder: {names}"

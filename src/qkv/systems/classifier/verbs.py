@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qkv.data.pictures.decode import find_pictures
-from qkv.data.pictures.sources import Pictures, PictureSource
+from qkv.data.pictures.readers import open_pictures
+from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
 from qkv.figures.fonts import printable
 from qkv.model_directory import find_model
@@ -78,7 +79,7 @@ def evaluate(
     check_target("--confusion", confusion, ".png")
     classifier = Classifier.load(find_model(model))
     with TerminalReporter() as reporter:
-        pictures = Pictures.open(PictureSource.of(data))
+        pictures = open_pictures(PictureSource.of(data))
         found = report(classifier, pictures, partial(reporter.progress, f"pictures of {data.name}"))
     for line in found.unreadable:
         print(f"left out: {line}", file=sys.stderr)

@@ -1,15 +1,15 @@
-"""Where a model looks: a translator on the words of both sentences, a classifier on the patches of a picture."""
+"""Where a translator looks, on the words of both sentences."""
 
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
 from qkv.explain import AttentionRecord, Token, record_attention
-from qkv.models.translator import TranslatorModel
+from qkv.systems.translator.kinds import Model
 from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.result import Translation
 
 
-def explain_translation(
+def explain(
     translator: Translator, text: str, to: str, from_: str | None = None
 ) -> tuple[Translation, AttentionRecord]:
     """Translate a sentence and record where the model looks while it does.
@@ -24,7 +24,8 @@ def explain_translation(
         The translation, and its attention piece by piece; `.words()` of it is by words.
 
     Raises:
-        QkvError: the text is empty or longer than the model takes at once, or the model lacks the language.
+        QkvError: the text is empty or longer than the model takes at once, or the model lacks the language or has no
+            attention.
     """
     translation = translator.translate(text, to, from_)
     if "empty" in translation.flags:
@@ -35,7 +36,7 @@ def explain_translation(
     return translation, record_translation(translator.model, translator.codec, text, translation.text, to)
 
 
-def record_translation(model: TranslatorModel, codec: Codec, text: str, translation: str, to: str) -> AttentionRecord:
+def record_translation(model: Model, codec: Codec, text: str, translation: str, to: str) -> AttentionRecord:
     """The attention in one teacher-forced pass over a sentence and any translation of it.
 
     Args:
@@ -46,12 +47,15 @@ def record_translation(model: TranslatorModel, codec: Codec, text: str, translat
         to: the language of the translation.
 
     Raises:
-        QkvError: the model does not translate into `to`, or has too few positions for one of the sentences.
+        QkvError: the model has no attention, does not translate into `to`, or has too few positions for a sentence.
     """
     source, target = codec.encode_source([text], to)[0], codec.encode_target([translation])[0]
     longest = max(len(source), len(target) + 1)
-    if model.config.positions == "learned" and longest > model.config.max_length:
-        raise QkvError(f"the sentence has {longest} pieces, the model has {model.config.max_length} positions")
+    if model.config.longest is not None and longest > model.config.longest:
+        raise QkvError(f"the sentence has {longest} pieces, the model has {model.config.longest} positions")
+    weights = record_attention(model, source, [BEGIN, *target])
+    if not weights:
+        raise QkvError("the model has no attention, so there is nothing to show: explain one that has")
     pieces = [Token(piece) for piece in codec.target.pieces(target)]
     begin, end = Token("<begin>", special=True), Token("<end>", special=True)
     tag = [Token(f"<2{to}>", special=True)] if codec.target_tags else []
@@ -60,5 +64,5 @@ def record_translation(model: TranslatorModel, codec: Codec, text: str, translat
         source=(*tag, *(Token(piece) for piece in codec.source.pieces(bare)), end),
         target_input=(begin, *pieces),
         target_output=(*pieces, end),
-        weights=record_attention(model, source, [BEGIN, *target]),
+        weights=weights,
     )

@@ -1,4 +1,4 @@
-"""File to file: a progress bar, an output that appears when it is whole, and going on after a kill.
+"""File to file: progress, an output that appears when it is whole, and going on after a kill.
 
 What is done lies beside the output in OUTPUT.FINGERPRINT.partial. The fingerprint covers the texts, the model and the
 options, so that a rerun goes on only with its own work. Since a translation does not depend on its neighbours, the
@@ -8,24 +8,18 @@ result is that of a run that was never interrupted.
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.progress import (
-    Progress,
-    TaskID,
-)
-
 import qkv
 from qkv.errors import QkvError
 from qkv.model_directory import find_model
+from qkv.reporter import Reporter
 from qkv.systems.translator.lines import Work, check_lines, file_blocks
-from qkv.terminal.progress import progress_bar
 
 
-def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any]) -> None:
+def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any], reporter: Reporter) -> None:
     """Translate each line of a file.
 
     Args:
@@ -33,6 +27,7 @@ def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any
         source: UTF-8 text; read through before anything is written.
         output: appears when it is whole.
         key: all that the result depends on but the texts; "model" names the model.
+        reporter: is told of the work.
 
     Raises:
         QkvError: the source cannot be read or is not UTF-8.
@@ -41,19 +36,18 @@ def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any
     fingerprint = _fingerprint(survey.digest, key)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.{fingerprint}.partial")
-    done = _whole_lines(partial)
+    what, done = f"lines of {source.name}", _whole_lines(partial)
     if done:
-        print(f"going on behind line {done:,} of {survey.lines:,}", file=sys.stderr)
+        reporter.say(f"going on behind line {done:,} of {survey.lines:,}")
     try:
-        with progress_bar("lines") as bar, partial.open("ab") as file:
-            task = bar.add_task(source.name, total=survey.lines, completed=done)
+        with partial.open("ab") as file:
             for block in file_blocks(source, skip=done):
-                file.write(work(block, _within(bar, task, done, len(block))))
+                file.write(work(block, _within(reporter, what, done, len(block), survey.lines)))
                 file.flush()
                 done += len(block)
-                bar.update(task, completed=done)
+                reporter.progress(what, done, survey.lines)
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on behind line {done:,}", file=sys.stderr)
+        reporter.say(f"interrupted; the same command goes on behind line {done:,}")
         raise
     if done != survey.lines:
         raise QkvError(f"{source} changed while it was translated: {survey.lines:,} lines, then {done:,}; run it again")
@@ -62,9 +56,9 @@ def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any
         stale.unlink(missing_ok=True)
 
 
-def _within(bar: Progress, task: TaskID, start: int, size: int) -> Callable[[int, int], None]:
-    """Shows the progress within a block of `size` lines that begins behind line `start`."""
-    return lambda done, total: bar.update(task, completed=start + size * done / total)
+def _within(reporter: Reporter, what: str, start: int, size: int, lines: int) -> Callable[[int, int], None]:
+    """Tells of the progress within a block of `size` lines that begins behind line `start`."""
+    return lambda done, total: reporter.progress(what, start + size * done // total, lines)
 
 
 def _fingerprint(digest: str, key: Mapping[str, Any]) -> str:

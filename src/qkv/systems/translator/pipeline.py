@@ -4,22 +4,24 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack, overload
+from typing import Any, Unpack, overload
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from qkv.config import nearest, parse
+from qkv.config import nearest
 from qkv.data.parallel.vocabulary import Codec
-from qkv.data.text.tokenizer import BEGIN, END, PAD
+from qkv.data.text.padding import pad
+from qkv.data.text.tokenizer import BEGIN, END
 from qkv.errors import QkvError
 from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
-from qkv.model_directory import read_config, read_weights
-from qkv.models.translator import DecoderState, TranslatorConfig, TranslatorModel
+from qkv.model_directory import CONFIG, read_saved, read_weights
 from qkv.models.weights import set_weights
+from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
+from qkv.systems.translator.kinds import Model, make_model
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
+from qkv.systems.translator.saved import Saved
 from qkv.systems.translator.sentences import is_blank, separator, split
 
 Progress = Callable[[int, int], None]
@@ -51,17 +53,20 @@ class _Job:
 class Translator:
     """A trained translator.
 
+    Args:
+        saved: what its config.json holds.
+        codec: its tokenizers.
+        engine: runs the model.
+
     Attributes:
         model: encoder and decoder.
         codec: tokenizers and directions.
         max_source_tokens: longer sources, tag and end token included, are split.
     """
 
-    def __init__(self, model: TranslatorModel, codec: Codec, max_source_tokens: int) -> None:
-        learned = model.config.positions == "learned"
-        self._positions = model.config.max_length if learned else None
-        self.model, self.codec = model.eval(), codec
-        self.max_source_tokens = min(max_source_tokens, self._positions or max_source_tokens)
+    def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
+        self.codec, self.max_source_tokens = codec, saved.longest_source
+        self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Translator":
@@ -69,26 +74,19 @@ class Translator:
 
         Args:
             folder: holds config.json, weights and tokenizer.
-            device: where to run; the GPU if there is one unless given.
+            device: where to run; the accelerator if there is one unless given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
         """
-        config, where = read_config(folder), str(folder / "config.json")
-        codec = Codec.load(folder, config)
-        sizes = {name: config.get(name) for name in ("vocabulary", "target_vocabulary")}
-        if sizes != {"vocabulary": codec.vocabulary, "target_vocabulary": codec.target_vocabulary}:
-            raise QkvError(
-                f"{where}: the vocabulary sizes are not those of the tokenizer beside it; restore the folder"
-            )
-        longest = config.get("max_source_tokens")
-        if not isinstance(longest, int) or longest < 1 or not isinstance(config.get("model"), dict):
-            raise QkvError(f"{where} lacks max_source_tokens or model: it is no translator's")
-        model = TranslatorModel(
-            parse(TranslatorConfig, config["model"], f"{where}: model"), codec.vocabulary, codec.target_vocabulary
-        )
+        saved = read_saved(folder, Saved)
+        codec = Codec.load(folder, vars(saved))
+        if (saved.vocabulary, saved.target_vocabulary) != (codec.vocabulary, codec.target_vocabulary):
+            said = "the vocabulary sizes are not those of the tokenizer beside it"
+            raise QkvError(f"{folder / CONFIG}: {said}; restore the folder")
+        model = make_model(saved.model, saved.vocabulary, saved.target_vocabulary)
         set_weights(model, read_weights(folder), str(folder))
-        return cls(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), codec, longest)
+        return cls(saved, codec, open_engine(model, device))
 
     @property
     def directions(self) -> tuple[tuple[str, str], ...]:
@@ -245,7 +243,7 @@ class Translator:
         if isinstance(strategy, Sampling):
             strategy = strategy.for_inputs(job.source for job in batch)
         return generate(
-            self.model.decode,
+            self._engine.decode,
             self._start(batch, max(limits)),
             self._begin(len(batch)),
             strategy,
@@ -259,16 +257,12 @@ class Translator:
         limit = decoding.max_length or max(2 * job.size + 10, decoding.min_length + 1) + len(job.prefix)
         return min(limit, self._positions or limit)
 
-    @torch.inference_mode()
-    def _start(self, batch: Sequence[_Job], limit: int) -> DecoderState:
-        device = self.model.output_bias.device
-        sources = [torch.tensor(job.source) for job in batch]
-        source = pad_sequence(sources, batch_first=True, padding_value=PAD).to(device)
-        lengths = torch.tensor([len(job.source) for job in batch], device=device)
-        return self.model.start(source, lengths, limit + 1)
+    def _start(self, batch: Sequence[_Job], limit: int) -> Any:
+        lengths = torch.tensor([len(job.source) for job in batch])
+        return self._engine.start(pad([job.source for job in batch]), lengths, limit + 1)
 
     def _begin(self, rows: int) -> Tensor:
-        return torch.full((rows, 1), BEGIN, device=self.model.output_bias.device)
+        return torch.full((rows, 1), BEGIN, device=self._engine.device)
 
     def _text(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         return [_CONTROL.sub(" ", text).strip() for text in self.codec.decode(tokens)]
@@ -288,9 +282,8 @@ class Translator:
     def _stream_part(self, job: _Job) -> Iterator[str]:
         """The translation so far, after each token; each begins with the one before."""
         limit = self._limit(job, Decoding())
-        steps = stream(
-            self.model.decode, self._start([job], limit), self._begin(1), Greedy(), end_id=END, max_length=limit
-        )
+        state, begin = self._start([job], limit), self._begin(1)
+        steps = stream(self._engine.decode, state, begin, Greedy(), end_id=END, max_length=limit)
         tokens: list[int] = []
         for step in steps:
             tokens += [token for _, token in step]
@@ -313,3 +306,6 @@ def _known(language: str, known: Sequence[str]) -> str:
     hint = nearest(language, known)
     choice = f"choose from {', '.join(sorted(known))}"
     return hint if hint == choice else f"{hint} {choice}"
+
+
+Pipeline = Translator

@@ -1,13 +1,25 @@
 """Sensible sizes for an amount of text, for training without a recipe."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
 
-from qkv.systems.suggestion import Suggestion
+from qkv.config import assign, parse
+from qkv.data.lines import read_lines
+from qkv.data.parallel.config import CorpusConfig, directions_of
+from qkv.data.parallel.measure import measure
+from qkv.data.parallel.readers import is_language, read_languages
+from qkv.errors import QkvError
+from qkv.models.recurrent import RecurrentKind
+from qkv.reporter import Reporter
+from qkv.systems.suggestion import name_of
+from qkv.systems.system import Asked, Suggested
+from qkv.systems.translator.saved import Saved
 
 STEP_TOKENS = 4096
 _CHARACTERS_PER_TOKEN = 4
+_TABLES = (".tsv", ".tab", ".txt", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -31,48 +43,124 @@ _SIZES = (
 )
 
 
-def suggest(
-    pairs: int, characters: int, on_accelerator: bool = False, initial: Mapping[str, Any] | None = None
-) -> Suggestion:
-    """Sizes for a translator.
+def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
+    """What is there, if it is a translator's: text, and languages that it or the options name; in a few words."""
+    if options.keys() - {"from", "to"} or not data or not all(map(_is_text, data)):
+        return None
+    named = {"from", "to"} <= options.keys()
+    if len(data) > 1:
+        return "line-aligned text files" if named else None
+    if not named and (languages := _named_languages(data[0])):
+        return f"a table of sentences in {', '.join(languages)}"
+    is_table = Path(data[0].name.removesuffix(".gz")).suffix.lower() in _TABLES
+    return "a table of sentence pairs" if named and is_table else None
+
+
+def suggest(asked: Asked, reporter: Reporter) -> Suggested:
+    """The recipe that suits parallel text.
+
+    Raises:
+        QkvError: its languages are not named, or it cannot be read.
+    """
+    corpus = _corpus(asked.data, asked.options.get("from", ""), asked.options.get("to", ""))
+    assigned = assign({}, (one for one in asked.assignments if one.startswith("model.kind=")))
+    kind = assigned["model"]["kind"] if assigned else None
+    sections, reason = sizes(*measure(corpus), kind, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    train = [{name: value for name, value in asdict(corpus).items() if value is not None}]
+    sections = {**sections, "data": {"train": train, **sections["data"]}}
+    return Suggested(sections=sections, reason=reason, name=name_of(asked.data[0]))
+
+
+def sizes(
+    pairs: int,
+    characters: int,
+    kind: str | None = None,
+    *,
+    on_accelerator: bool = False,
+    initial: Saved | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Sections of a recipe, without the corpus, and the reason for them in one line.
 
     Args:
         pairs: sentence pairs to train on.
         characters: on the longer side of the corpus.
-        on_accelerator: whether a GPU trains it. A CPU takes the tokens of a step in smaller batches, which suit its
+        kind: of model; that of the initial model, or a Transformer, if not given.
+        on_accelerator: whether a GPU trains. A CPU takes the tokens of a step in smaller batches, which suit its
             caches, and which several processes can share.
-        initial: config.json of the translator to start from, whose sizes are kept. It needs fewer epochs and smaller
-            steps than new weights.
+        initial: the translator to start from, whose sizes are kept. It needs fewer epochs and smaller steps than new
+            weights.
     """
     size = next(size for size in _SIZES if pairs <= size.pairs)
     epochs = size.epochs if initial is None else size.epochs // 4
     steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
     steps = int(min(max(steps_per_epoch * epochs, 600), 200_000))
     parts = 1 if on_accelerator else 4
-    warmup = min(steps // 8, 4000)
-    validate_every = max(steps // 20, 50)
-    model = {"d_model": size.d_model, "d_ff": size.d_ff, "n_layers": size.n_layers, "n_heads": 4}
-    vocabulary, peak = size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
+    model, vocabulary, peak = _new_model(size, kind), size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
     if initial is not None:
-        model, vocabulary, peak = initial["model"], initial["vocabulary"], 5e-4
+        vocabulary, peak = initial.vocabulary, 5e-4
+        if kind in (None, initial.model.kind):  # another kind's fields would be unknown; training refuses the kind
+            model = asdict(initial.model)
+    sections = {
+        "tokenizer": {"vocabulary": vocabulary, "sampling": 0.1},
+        "data": {"batch_tokens": STEP_TOKENS // parts},
+        "model": {**model, "dropout": size.dropout},
+        "training": {
+            "max_steps": steps,
+            "accumulate": parts,
+            "warmup": min(steps // 8, 4000),
+            "learning_rate": peak,
+            "schedule": "cosine",
+            "validate_every": max(steps // 20, 50),
+            "patience": 6,
+        },
+    }
     reason = (
         f"{pairs:,} pairs: {model['n_layers']}+{model['n_layers']} layers of width {model['d_model']}, a vocabulary of "
         f"up to {vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
     )
-    return Suggestion(
-        {
-            "tokenizer": {"vocabulary": vocabulary, "sampling": 0.1},
-            "data": {"batch_tokens": STEP_TOKENS // parts},
-            "model": {**model, "dropout": size.dropout},
-            "training": {
-                "max_steps": steps,
-                "accumulate": parts,
-                "warmup": warmup,
-                "learning_rate": peak,
-                "schedule": "cosine",
-                "validate_every": validate_every,
-                "patience": 6,
-            },
-        },
-        reason,
-    )
+    return sections, reason
+
+
+def _new_model(size: _Size, kind: str | None) -> dict[str, Any]:
+    if kind in get_args(RecurrentKind):
+        return {"kind": kind, "d_model": size.d_model, "n_layers": 2}
+    return {"d_model": size.d_model, "d_ff": size.d_ff, "n_layers": size.n_layers, "n_heads": 4}
+
+
+def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
+    """What the files hold, in the languages that the user or else a table itself names."""
+    files = [str(path) for path in data]
+    if len(files) > 2:
+        raise QkvError(f"give one table or two line-aligned files, not {len(files)}; a recipe may name more")
+    known = _named_languages(data[0]) if len(files) == 1 else ()
+    if not (from_ and to) and not (known and from_ == to == ""):
+        raise QkvError(f"{files[0]} needs --from and --to, such as --from en --to ko")
+    fields: dict[str, Any] = {"directions": [f"{from_}-{to}"]} if from_ else {}
+    if len(files) == 2:
+        fields["files"] = {from_: files[0], to: files[1]}
+    else:
+        fields["table"] = files[0]
+        # The first line of a table is a header where it has a language that the user names, and otherwise a pair.
+        is_header = not CorpusConfig(table=files[0]).is_jsonl and {from_, to} & set(known)
+        if from_ and not is_header:
+            fields["columns"] = [from_, to]
+    corpus = parse(CorpusConfig, fields, " and ".join(files))
+    directions_of(corpus, read_languages(corpus))  # refuses a language that the table has not
+    return corpus
+
+
+def _named_languages(path: Path) -> tuple[str, ...]:
+    """Those that a table names itself, in a header or as keys of JSON; none where it does not."""
+    try:
+        languages = read_languages(CorpusConfig(table=str(path)))
+    except QkvError:
+        return ()
+    return languages if all(map(is_language, languages)) else ()
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        next(read_lines(path), "")
+    except QkvError:
+        return False
+    return True

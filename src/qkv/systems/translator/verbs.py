@@ -1,39 +1,65 @@
-"""`qkv translate`: arguments, standard input or files; one line in, one line out."""
+"""What the command line does with a translator. What `qkv translate` has no use for is imported where it is needed."""
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import qkv
+from qkv.data.lines import read_lines
+from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
+from qkv.figures.fonts import printable
+from qkv.files import atomic_file
+from qkv.model_directory import find_model, local_model
+from qkv.reporter import Table
+from qkv.systems.naming import check_system, names_model
+from qkv.systems.options import AsJson, Model, Weights
+from qkv.systems.translator import SYSTEM
+from qkv.systems.translator.decoding import Decoding
+from qkv.systems.translator.file_job import translate_file
+from qkv.systems.translator.lines import Work, check_lines, file_blocks, formatter, stream_blocks
+from qkv.systems.translator.pipeline import Translator
+from qkv.terminal.output import check_target, print_json, print_table, write_json
+from qkv.terminal.reporter import TerminalReporter
 
 if TYPE_CHECKING:
-    from qkv.systems.translator.lines import Work
-    from qkv.systems.translator.pipeline import Translator
+    from qkv.explain.attention import AttentionRecord
+    from qkv.explain.picture import Drawing
+    from qkv.systems.translator.report import TranslatorReport
 
 DEFAULT_MODEL = "multi30k"
+
+_LINKS = 8
+_FAINT = 0.05
+"""A second link below this weight says nothing."""
+
+BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that go on, 5 unless given; 1 is greedy.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL] [TEXT]...",
+        help="The first word is the model if it is a bundled model's name (or nearly), a folder of a model or run, "
+        f"or has a '/' but no space in it; otherwise the model is {DEFAULT_MODEL}. All others are texts. Without a "
+        "text, standard input is read.",
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option(help="File to write; appears when it is whole. Give the command again to go on.")
+]
 
 
 def translate(
     to: Annotated[str, typer.Option(help="Language to translate into.")],
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL] [TEXT]...",
-            help="The first word is the model if it is a bundled model's name (or nearly), a folder of a model or run, "
-            f"or has a '/' but no space in it; otherwise the model is {DEFAULT_MODEL}. All others are texts. Without a "
-            "text, standard input is read.",
-        ),
-    ] = None,
+    words: Words = None,
     from_: Annotated[str | None, typer.Option("--from", help="Language of the text; checked if given.")] = None,
     input_: Annotated[Path | None, typer.Option("--input", help="UTF-8 text file; .gz is unpacked.")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="File to write; appears when it is whole. Give the command again to go on.")
-    ] = None,
+    output: Output = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: text, score, flags, n_best.")] = False,
-    beam_size: Annotated[int | None, typer.Option(help="Hypotheses that go on, 5 unless given; 1 is greedy.")] = None,
+    beam_size: BeamSize = None,
     n_best: Annotated[int, typer.Option(help="Alternatives to give; needs --json.")] = 1,
     length_penalty: Annotated[
         float | None, typer.Option(help="Exponent of the length in scores, 1 unless given.")
@@ -48,81 +74,69 @@ def translate(
     prefix: Annotated[str, typer.Option(help="The translation begins with this text.")] = "",
 ) -> None:
     """Translate texts, a file, or standard input: one line in, one line out."""
-    options: dict[str, Any] = {
-        "beam_size": beam_size,
-        "n_best": n_best,
-        "length_penalty": length_penalty,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "seed": seed,
-        "min_length": min_length,
-        "max_length": max_length,
-        "no_repeat_ngram": no_repeat_ngram,
-        "prefix": prefix,
-    }
+    decoding = Decoding(  # refuses contradictions before a model is loaded or input awaited
+        beam_size=beam_size,
+        n_best=n_best,
+        length_penalty=length_penalty,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        min_length=min_length,
+        max_length=max_length,
+        no_repeat_ngram=no_repeat_ngram,
+        prefix=prefix,
+    )
     model, texts = model_and_texts(words or [])
-    if texts and input_ is not None:
-        raise QkvError("give texts or --input, not both")
+    _check_places(texts, input_, output)
     if n_best > 1 and not as_json:
         raise QkvError("--n-best gives several translations of a line: add --json, which puts them on one line")
-    if output is not None and (output.is_dir() or output.suffix == ".gz"):
-        raise QkvError(f"--output {output}: must be a plain text file, not {'a folder' if output.is_dir() else '.gz'}")
-    translator = _load(model, bool(words) and words[0] == model, to, from_, options)
-    _run(translator, model, texts, input_, output, as_json, {"to": to, "from_": from_, **options})
+    translator = _load(model, named=bool(words) and words[0] == model)
+    translator.check_languages(to, from_)
+    options = {"to": to, "from_": from_, **vars(decoding)}
+    work = formatter(translator, as_json, options)
+    if input_ is not None and output is not None:
+        with TerminalReporter() as reporter:
+            translate_file(work, input_, output, {"model": model, "json": as_json, **options}, reporter)
+    else:
+        _write(work, _blocks(texts, input_), output)
 
 
 def model_and_texts(words: Sequence[str]) -> tuple[str, list[str]]:
     """Tell the model's name from the texts behind it, by the rule that `--help` states."""
-    from qkv.cli.naming import names_model
-
     return (words[0], list(words[1:])) if words and names_model(words[0]) else (DEFAULT_MODEL, list(words))
 
 
-def _load(model: str, named: bool, to: str, from_: str | None, options: dict[str, Any]) -> "Translator":
-    from qkv.cli.naming import check_system
-    from qkv.model_directory import local_model
-    from qkv.systems.loading import load
-    from qkv.systems.translator.decoding import Decoding
+def _check_places(texts: Sequence[str], input_: Path | None, output: Path | None) -> None:
+    if texts and input_ is not None:
+        raise QkvError("give texts or --input, not both")
+    if output is not None and (output.is_dir() or output.suffix == ".gz"):
+        raise QkvError(f"--output {output}: must be a plain text file, not {'a folder' if output.is_dir() else '.gz'}")
 
-    Decoding(**options)  # refuses contradictions before a model is loaded or input awaited
+
+def _load(model: str, named: bool) -> Translator:
     try:
-        check_system(model, "translator", "translate")
-        translator = load(model)
+        check_system(model, SYSTEM, "translate")
+        return Translator.load(find_model(model))
     except QkvError as error:
         if named and local_model(model) is None:
             raise QkvError(f"{error} (to translate {model!r} as a text, name a model before it)") from None
         raise
-    translator.check_languages(to, from_)
-    return translator
 
 
-def _run(
-    translator: "Translator",
-    model: str,
-    texts: list[str],
-    input_: Path | None,
-    output: Path | None,
-    as_json: bool,
-    options: dict[str, Any],
-) -> None:
-    from qkv.files import atomic_file
-    from qkv.systems.translator.file_job import translate_file
-    from qkv.systems.translator.lines import check_lines, file_blocks, formatter, stream_blocks
-
-    work: Work = formatter(translator, as_json, options)
-    if input_ is not None and output is not None:
-        translate_file(work, input_, output, key={"model": model, "json": as_json, **options})
-        return
+def _blocks(texts: list[str], input_: Path | None) -> Iterable[list[str]]:
+    """The lines to translate, as many at a time as there are or have come."""
     if texts:
-        blocks: Iterable[list[str]] = [texts]
-    elif input_ is not None:
+        return [texts]
+    if input_ is not None:
         check_lines(input_)
-        blocks = file_blocks(input_)
-    else:
-        if sys.stdin.isatty():
-            print("reading lines from the terminal; Ctrl-D ends", file=sys.stderr)
-        blocks = stream_blocks(sys.stdin.buffer)
+        return file_blocks(input_)
+    if sys.stdin.isatty():
+        print("reading lines from the terminal; Ctrl-D ends", file=sys.stderr)
+    return stream_blocks(sys.stdin.buffer)
+
+
+def _write(work: Work, blocks: Iterable[list[str]], output: Path | None) -> None:
     if output is None:
         for block in blocks:
             sys.stdout.buffer.write(work(block, None))
@@ -130,3 +144,109 @@ def _run(
     else:
         with atomic_file(output) as temporary, temporary.open("wb") as file:
             file.writelines(work(block, None) for block in blocks)
+
+
+def evaluate(
+    model: Model,
+    src: Annotated[Path | None, typer.Option(help="Text, a sentence a line; .gz is unpacked.")] = None,
+    ref: Annotated[Path | None, typer.Option(help="Its translation by a person, line by line.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Language of --src.")] = None,
+    to: Annotated[str | None, typer.Option(help="Language of --ref.")] = None,
+    beam_size: BeamSize = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a translator on a test set: BLEU, chrF and TER, with signatures and 95 % confidence intervals."""
+    import sacrebleu
+    import torch
+
+    from qkv.systems.translator.report import report
+
+    if src is None or ref is None or from_ is None or to is None:
+        given = {"--src": src, "--ref": ref, "--from": from_, "--to": to}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        raise QkvError(f"{model} is {SYSTEM.called}: to measure it, {missing} must be given too")
+    Decoding(beam_size=beam_size)  # refuses what is no beam before a model is loaded
+    sources, references = list(read_lines(src)), list(read_lines(ref))
+    if len(sources) != len(references):
+        raise QkvError(f"{src} has {len(sources):,} lines, {ref} has {len(references):,}: line n must belong to line n")
+    translator = Translator.load(find_model(model))
+    with TerminalReporter() as reporter:
+        progress = partial(reporter.progress, f"tokens of {src.name}")
+        found = report(translator, sources, references, (from_, to), beam_size, progress)
+    if as_json:
+        versions = {"qkv": qkv.__version__, "sacrebleu": sacrebleu.__version__, "torch": torch.__version__}
+        print_json({"model": model, "from": from_, "to": to, **found.to_json(), "versions": versions})
+    else:
+        _print_report(f"{model} {from_}-{to}, {found.lines:,} lines, beam {found.beam_size}", found)
+
+
+def _print_report(title: str, found: "TranslatorReport") -> None:
+    print(title)
+    rows = [(one.name, f"{one.score:.2f}", f"{one.mean:.2f} ± {one.interval:.2f}") for one in found.metrics]
+    print_table(Table(("metric", "score", "95 % interval"), rows))
+    for metric in found.metrics:
+        print(f"{metric.name}|{metric.signature}")
+    if found.flags:
+        most = sorted(found.flags.items(), key=lambda flag: -flag[1])
+        print("flags: " + ", ".join(f"{name} {count:,}" for name, count in most))
+
+
+def explain(
+    model: Model,
+    sentence: Annotated[str, typer.Argument(help="What to translate.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture.")] = Path("attention.png"),
+    to: Annotated[str | None, typer.Option(help="Language to translate into.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Language of the sentence.")] = None,
+    layer: Annotated[int | None, typer.Option(help="Show this layer, from 1. [default: what says most]")] = None,
+    head: Annotated[
+        int | None, typer.Option(help="Show this encoder head, from 1. [default: most informative]")
+    ] = None,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged into words.")
+    ] = False,
+    weights: Weights = None,
+) -> None:
+    """Draw where a translator looks while it translates a sentence."""
+    from qkv.explain.picture import draw_translation
+    from qkv.systems.translator import explain as explaining
+
+    if to is None:
+        raise QkvError(f"{model} is {SYSTEM.called}: say which language to translate into with --to")
+    check_target("--out", out, ".png")
+    sentence = without_surrogates(sentence)
+    translation, record = explaining.explain(Translator.load(find_model(model)), sentence, to, from_)
+    record = record if pieces else record.words()
+    drawing = draw_translation(record, out, layer=layer, head=head, heading=(sentence, translation.text))
+    if weights is not None:
+        write_json(weights, {"text": sentence, "translation": translation.text, "to": to, **record.to_json()})
+    print(translation.text)
+    print(f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}")
+    print_table(_cross_attention(record, layer))
+    if drawing.head is not None:
+        print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
+        print_table(_strongest_links(record, drawing))
+    print()
+    if drawing.missing:
+        print(f"no installed font has {' '.join(sorted(drawing.missing))}: the picture shows boxes for them")
+    print(f"the picture: {out}")
+    if weights is not None:
+        print(f"the weights: {weights}")
+
+
+def _cross_attention(record: "AttentionRecord", layer: int | None) -> Table:
+    """The source words behind each word of the translation."""
+    cross, rows = record.map("decoder", "cross", layer), []
+    for row, token in enumerate(cross.queries):
+        if token.is_word:
+            first, *others = cross.top(row, 2)
+            links = [first, *(link for link in others if link.weight >= _FAINT)]
+            looked = ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)
+            rows.append((printable(token.text), printable(looked)))
+    return Table(("translation", "looked at"), rows)
+
+
+def _strongest_links(record: "AttentionRecord", drawing: "Drawing") -> Table:
+    """The strongest links in the encoder head of the picture."""
+    links = record.map("encoder", "self", drawing.layer, drawing.head).strongest(_LINKS)
+    rows = [(printable(link.query.text), printable(f"{link.key.text} {link.weight:.0%}")) for link in links]
+    return Table(("word", "looked at"), rows)

@@ -1,0 +1,129 @@
+"""Tables of pictures: CSV and JSONL with their paths, Parquet with their paths or the pictures themselves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from qkv.data.lines import read_lines
+from qkv.data.pictures.decode import Picture
+from qkv.data.table import MissingColumn, Where, choose_rows, read_table
+from qkv.errors import QkvError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some columns of a table, one of them of pictures, and the rows of it that are used.
+
+    Attributes:
+        path: the file.
+        columns: Arrow's of .csv and .parquet, lists of .jsonl.
+        lines: the line of each row, of .jsonl.
+        image_column: holds paths, which count from the table's folder, or the pictures themselves.
+        rows: the numbers of those that are used, from 0 on.
+        files: the file that each used row names, where it does; None if the column holds the pictures themselves.
+    """
+
+    path: Path
+    columns: Mapping[str, pa.ChunkedArray | list[Any]]
+    lines: Sequence[int] | None
+    image_column: str
+    rows: Sequence[int]
+    files: Mapping[int, str] | None
+
+    @classmethod
+    def open(
+        cls, path: Path, columns: Sequence[str], image_column: str, where: Where | None, cache: Path | None
+    ) -> "Table":
+        """Read columns of a file.
+
+        Args:
+            path: ends in .csv, .parquet or .jsonl.
+            columns: which ones, among them `image_column`; those that `where` names come of themselves.
+            image_column: the column of pictures.
+            where: which rows are used; all if not given.
+            cache: where large columns are kept in a form that is quick to read; not kept if not given.
+
+        Raises:
+            QkvError: the file is missing, empty or damaged, lacks a column or such rows as are asked for, or its column
+                of pictures holds something else.
+        """
+        columns = [*columns, *(where or {})]
+        jsonl = path.suffix.lower() == ".jsonl"
+        found, lines = _read_jsonl(path, columns) if jsonl else (read_table(path, columns, cache), None)
+        count = len(found[columns[0]])
+        rows = choose_rows(path, count, lambda column: _values(found[column]), where or {})
+        return cls(path, found, lines, image_column, rows, _files(path, image_column, found[image_column], rows))
+
+    def values(self, column: str) -> list[Any]:
+        """The cells of a column, of the rows that are used."""
+        cells = _values(self.columns[column])
+        return [cells[row] for row in self.rows]
+
+    def cell(self, column: str, row: int) -> Any:
+        """A cell."""
+        cell = self.columns[column][row]
+        return cell.as_py() if isinstance(cell, pa.Scalar) else cell
+
+    def name(self, row: int) -> str:
+        """What a row is called in messages."""
+        return f"{self.path}, row {row + 1}" if self.lines is None else f"{self.path}, line {self.lines[row]}"
+
+    def picture(self, row: int) -> Picture:
+        """The picture of a row, not decoded.
+
+        Raises:
+            QkvError: there is none.
+        """
+        if self.files is not None:
+            found = self.files.get(row)
+        elif isinstance(found := self.cell(self.image_column, row), dict):  # as the `datasets` library stores pictures
+            found = found.get("bytes") or (self.path.parent / found["path"] if found.get("path") else None)
+        if not found:
+            raise QkvError(f"{self.name(row)} has no picture: complete it, or take it out")
+        return found
+
+
+def _values(column: pa.ChunkedArray | list[Any]) -> list[Any]:
+    return column if isinstance(column, list) else column.to_pylist()
+
+
+def _files(path: Path, name: str, column: pa.ChunkedArray | list[Any], rows: Sequence[int]) -> dict[int, str] | None:
+    if isinstance(column, list) or pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        cells = _values(column)
+        named = ((row, cells[row]) for row in rows)
+        return {row: str(path.parent / file) for row, file in named if file and isinstance(file, str)}
+    kind = column.type
+    encoded = pa.types.is_struct(kind) and any(kind.get_field_index(part) >= 0 for part in ("bytes", "path"))
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or encoded):
+        raise QkvError(f"{path}: column {name!r} holds {kind}, neither paths nor encoded pictures")
+    return None
+
+
+def _read_jsonl(path: Path, names: Sequence[str]) -> tuple[dict[str, list[Any]], list[int]]:
+    """Columns, empty where a line has no such key, and the line of each row."""
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    lines: list[int] = []
+    known: set[str] = set()
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise QkvError(f"{path}, line {number}: not JSON ({error}); write one object a line") from error
+        if not isinstance(row, dict):
+            raise QkvError(f'{path}, line {number}: not an object; write {{"image": "...", "caption": "..."}}')
+        lines.append(number)
+        known |= row.keys()
+        for name, column in columns.items():
+            column.append(row.get(name))
+    if not lines:
+        raise QkvError(f"{path} is empty: it must hold at least one picture")
+    for name in names:
+        if name not in known:
+            raise MissingColumn(path, name, sorted(known), "key")
+    return columns, lines

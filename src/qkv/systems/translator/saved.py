@@ -1,0 +1,58 @@
+"""What config.json of a translator holds."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from qkv.data.parallel.vocabulary import Codec, Direction
+from qkv.systems.translator.kinds import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A translator, but for its weights and its tokenizers.
+
+    Attributes:
+        model: its kind, sizes and choices.
+        vocabulary: number of source tokens, and of target tokens where these are the same.
+        target_vocabulary: number of target tokens where they are not.
+        max_source_tokens: longer sources, tag and end token included, are split.
+        directions: (from, to) pairs that it is trained for.
+        target_tags: the source begins with the tag of the language to translate into.
+    """
+
+    system: ClassVar[str] = "translator"
+    model: ModelConfig
+    vocabulary: int
+    target_vocabulary: int | None
+    max_source_tokens: int
+    directions: tuple[Direction, ...]
+    target_tags: bool
+
+    @classmethod
+    def of(cls, model: ModelConfig, codec: Codec, max_source_tokens: int) -> "Saved":
+        """A model of these sizes with its tokenizers."""
+        return cls(
+            model=model,
+            vocabulary=codec.vocabulary,
+            target_vocabulary=codec.target_vocabulary,
+            max_source_tokens=max_source_tokens,
+            directions=codec.directions,
+            target_tags=codec.target_tags,
+        )
+
+    @property
+    def knows(self) -> str:
+        """Its languages."""
+        return ", ".join(sorted({language for direction in self.directions for language in direction}))
+
+    @property
+    def longest_source(self) -> int:
+        """Most source tokens that the model takes at once."""
+        return min(self.max_source_tokens, self.model.longest or self.max_source_tokens)
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "max_source_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.directions:
+            raise ValueError("directions: there is none")
