@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import typer
-from qkv.cli.explain import explain
 from typer.testing import CliRunner
 
 from qkv.data.parallel.vocabulary import Codec
