@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
-from tests.tiny_vit import tiny_vit
+
+from tiny_vit import tiny_vit
 
 SMALL = [
     f"--set={field}"

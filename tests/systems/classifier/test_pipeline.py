@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.tiny_vit import LABELS, tiny_vit
 
 import qkv
 from qkv.data.pictures.readers import open_pictures
@@ -18,6 +17,7 @@ from qkv.runtime.engine import Engine
 from qkv.systems.classifier.pipeline import Classifier, Prediction
 from qkv.systems.classifier.report import report
 from qkv.systems.classifier.saved import Saved
+from tiny_vit import LABELS, tiny_vit
 
 
 @pytest.fixture
