@@ -76,7 +76,7 @@ def test_tokens_and_lengths_agree_with_the_codec(mixed: ParallelData) -> None:
     assert source_lengths.tolist() == [len(row) for row in source_tokens]
     assert target_lengths.tolist() == [len(row) + 1 for row in target_tokens]
     usable = mixed.train.usable(every)
-    assert mixed.max_source_tokens == source_lengths[usable].max() <= 122
+    assert mixed.train.longest_source == source_lengths[usable].max() <= 122
     assert mixed.train.usable_pairs.sum() == usable.sum()
 
 

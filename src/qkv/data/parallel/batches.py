@@ -17,39 +17,18 @@ from qkv.errors import QkvError
 
 @dataclass(frozen=True)
 class TranslationBatch:
-    """Sentence pairs as tensors, padded on the right with PAD.
+    """Sentence pairs as tensors, padded on the right with PAD."""
 
-    Attributes:
-        source: what the encoder reads: tag if any, tokens, END.
-        source_lengths: tokens of each source, tag and END included.
-        target_input: what the decoder reads: BEGIN, tokens.
-        target_output: what it is to say: tokens, END.
-    """
-
-    source: Int[Tensor, "B S"]
-    source_lengths: Int[Tensor, "B"]
-    target_input: Int[Tensor, "B T"]
-    target_output: Int[Tensor, "B T"]
-
-    def to(self, device: torch.device) -> "TranslationBatch":
-        """The batch on a device."""
-        return TranslationBatch(
-            *(x.to(device) for x in (self.source, self.source_lengths, self.target_input, self.target_output))
-        )
+    source: Int[Tensor, "B S"]  # what the encoder reads: tag if any, tokens, END
+    source_lengths: Int[Tensor, "B"]  # tag and END included
+    target_input: Int[Tensor, "B T"]  # what the decoder reads: BEGIN, tokens
+    target_output: Int[Tensor, "B T"]  # what it is to say: tokens, END
 
 
 def collate(
     examples: Examples, indices: Indices, *, sampling: float = 0.0, sample_target: bool = False, seed: int = 0
 ) -> TranslationBatch:
-    """The pairs with these numbers as a batch.
-
-    Args:
-        examples: where the pairs are.
-        indices: their numbers.
-        sampling: subword regularisation of the sources; 0 is none.
-        sample_target: of the targets too.
-        seed: of the subword regularisation, such as derive_seed(seed, epoch, index).
-    """
+    """The pairs with these numbers as a batch; sampled as by `Examples.tokens`."""
     sources, targets = examples.tokens(indices, sampling=sampling, sample_target=sample_target, seed=seed)
     return TranslationBatch(
         pad(sources),
@@ -66,13 +45,8 @@ class BatchSampler:
     are seen once, whatever its share of an epoch is. Pairs are drawn in windows; within a window, those of like length
     meet in a batch, and batches are shuffled. Only a window is ever in memory.
 
-    Args:
-        examples: the pairs.
-        batch_tokens: largest batch, as sentences times the longest sentence of either side.
-        temperature: a direction with n pairs is drawn in proportion to n^(1/temperature).
-        weights: factors on these proportions, one for each direction; 1 for all if not given.
-        seed: of all shuffling.
-        window: draws to a window, about.
+    A direction with n pairs is drawn in proportion to n^(1/temperature), times its one of `weights`. A batch has at
+    most `batch_tokens` as sentences times the longest sentence of either side; a window has about `window` draws.
 
     Raises:
         QkvError: the longest pair does not fit into a batch.
@@ -81,21 +55,20 @@ class BatchSampler:
     def __init__(
         self,
         examples: Examples,
-        *,
         batch_tokens: int,
         temperature: float = 1.0,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] = (1.0,),
+        *,
         seed: int,
         window: int = BLOCK,
     ) -> None:
         longest = max(examples.longest_source, examples.longest_target)
         if longest > batch_tokens:
-            raise QkvError(
-                f"batch_tokens {batch_tokens} cannot hold a sentence of {longest}: raise it, or lower max_length"
-            )
+            advice = "raise it, or lower max_length"
+            raise QkvError(f"batch_tokens {batch_tokens} cannot hold a sentence of {longest}: {advice}")
         self._examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
         usable = examples.usable_pairs.astype(float)
-        proportions = usable ** (1 / temperature) * (1.0 if weights is None else np.array(weights))
+        proportions = usable ** (1 / temperature) * np.array(weights)
         # Unusable pairs are drawn and dropped, which spares a list of the usable ones; hence the quotient.
         self._sizes = [examples.size(direction) for direction in range(len(usable))]
         draws = usable.sum() * proportions / proportions.sum() * np.divide(self._sizes, usable)
@@ -121,7 +94,7 @@ class BatchSampler:
         return int(np.maximum(*self._examples.lengths(batch)).max())
 
     def _drawn(self, direction: int, epoch: int, window: int) -> Indices:
-        """Numbers of the pairs that a direction contributes to a window."""
+        """The pairs that a direction contributes to a window."""
         size, draws = self._sizes[direction], self._draws[direction]
         start, stop = (epoch * draws + draws * w // self.windows for w in (window, window + 1))
         passes, places = np.divmod(np.arange(start, stop), size)
@@ -166,10 +139,7 @@ class Epoch:
 def cut_by_length(examples: Examples, indices: Indices, batch_tokens: int) -> list[Indices]:
     """Batches of pairs of like length, the longest first; pairs of equal length keep their order.
 
-    Args:
-        examples: the pairs.
-        indices: their numbers.
-        batch_tokens: sentences times the longest sentence of either side is at most this.
+    In each, sentences times the longest sentence of either side is at most `batch_tokens`.
     """
     source, target = (lengths.astype(np.int64) for lengths in examples.lengths(indices))
     longest = np.maximum(source, target)

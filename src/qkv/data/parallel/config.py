@@ -32,10 +32,11 @@ class CorpusConfig:
     def __post_init__(self) -> None:
         if (self.files is None) == (self.table is None):
             raise ValueError("a corpus has either files or a table")
-        if self.files is not None and self.columns is not None:
-            raise ValueError("columns belong to a table; files name their languages themselves")
-        if self.files is not None and len(self.files) < 2:
-            raise ValueError(f"files need at least two languages, not {len(self.files)}")
+        if self.files is not None:
+            if self.columns is not None:
+                raise ValueError("columns belong to a table; files name their languages themselves")
+            if len(self.files) < 2:
+                raise ValueError(f"files need at least two languages, not {len(self.files)}")
         if self.columns is not None:
             languages = [column for column in self.columns if column != IGNORED]
             if len(languages) < 2 or len(set(languages)) < len(languages):

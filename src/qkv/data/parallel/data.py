@@ -11,7 +11,7 @@ from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, col
 from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.examples import Corpus, Examples, Indices, View
 from qkv.data.parallel.holdout import hold_out
-from qkv.data.parallel.report import Report, report
+from qkv.data.parallel.report import Report
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
 from qkv.data.parallel.vocabulary import Codec, Direction, format_direction, format_directions
@@ -22,15 +22,7 @@ from qkv.reporter import Reporter
 
 
 class ParallelData:
-    """Sentence pairs to train and to validate on, as batches and as text.
-
-    Every batch is a pure function of the files, the configuration and (seed, epoch, index).
-
-    Attributes:
-        codec: the tokenizers.
-        train: pairs to train on.
-        validation: pairs to validate on: the configured ones, or those held out of training.
-    """
+    """Sentence pairs to train on, and to validate on: the configured ones, or some held out of training."""
 
     def __init__(
         self,
@@ -44,13 +36,7 @@ class ParallelData:
     ) -> None:
         """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
 
-        Args:
-            text: the texts.
-            codec: the tokenizers, trained on them (`ParallelText.train_codec`) or elsewhere.
-            tokenizer: how to sample from them.
-            cache: where tokens are kept.
-            seed: of held-out pairs, batches and sampling.
-            reporter: is told of the work.
+        The codec may have been trained on other texts. `tokenizer` says how to sample from it.
 
         Raises:
             QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
@@ -75,13 +61,8 @@ class ParallelData:
         self.train = Examples(views, codec, config.max_length)
         self.validation = Examples(held_out, codec, config.max_length)
         self._check()
-        self._sampler = BatchSampler(
-            self.train,
-            batch_tokens=config.batch_tokens,
-            temperature=config.temperature,
-            weights=_weights(config, codec.directions),
-            seed=seed,
-        )
+        weights = _weights(config, codec.directions)
+        self._sampler = BatchSampler(self.train, config.batch_tokens, config.temperature, weights, seed=seed)
         self._epoch: tuple[int, Epoch] | None = None
 
     @classmethod
@@ -96,13 +77,7 @@ class ParallelData:
     ) -> "ParallelData":
         """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
 
-        Args:
-            config: where the text is and how to mix it.
-            tokenizer: how to learn the vocabulary, and how to sample from it.
-            cache: a folder for everything that is derived from the files.
-            seed: of held-out pairs, batches and sampling.
-            reporter: is told of the work.
-            codec: tokenizers to use instead of learning a vocabulary; their directions become those of the files.
+        A codec is used instead of learning a vocabulary; its directions become those of the files.
 
         Raises:
             QkvError: the data cannot be used; the message says where and why.
@@ -114,12 +89,7 @@ class ParallelData:
     @cached_property
     def report(self) -> Report:
         """What the data is like. Goes through the lengths of all pairs once."""
-        return report(self.train, self.validation)
-
-    @property
-    def max_source_tokens(self) -> int:
-        """Length of the longest source trained on, tag and END included."""
-        return self.train.longest_source
+        return Report.of(self.train, self.validation)
 
     def n_batches(self, epoch: int) -> int:
         """Number of batches in an epoch."""
@@ -162,11 +132,9 @@ class ParallelData:
     def _check(self) -> None:
         for number, direction in enumerate(self.codec.directions):
             if not self.train.usable_pairs[number]:
-                name, size = format_direction(direction), self.train.size(number)
-                raise QkvError(
-                    f"{name}: none of {size:,} pairs is left to train on; each is empty, longer than max_length "
-                    f"({self._config.max_length} tokens) or held out for validation: add pairs or validation"
-                )
+                fault = f"none of {self.train.size(number):,} pairs is left to train on; each is empty, longer than"
+                most = f"max_length ({self._config.max_length} tokens) or held out for validation"
+                raise QkvError(f"{format_direction(direction)}: {fault} {most}: add pairs or validation")
         if not self.validation.usable_pairs.sum():
             raise QkvError("validation has no usable pair: every one is empty or longer than max_length")
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from qkv.data.lines import read_lines
@@ -60,6 +60,22 @@ def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tupl
         yield from _tab_separated(corpus.paths[0], corpus.columns or list(languages), header=not corpus.columns)
 
 
+def measure(corpus: CorpusConfig) -> tuple[int, int]:
+    """Lines of a corpus, and the characters of its longest language.
+
+    Raises:
+        QkvError: it is unreadable, malformed or empty.
+    """
+    languages = read_languages(corpus)
+    lines, characters = 0, [0] * len(languages)
+    for row in read_rows(corpus, languages):
+        lines += 1
+        characters = [count + len(text) for count, text in zip(characters, row)]
+    if not lines:
+        raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
+    return lines, max(characters)
+
+
 def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
     readers = [read_lines(path) for path in paths]
     for number, row in enumerate(zip_longest(*readers)):
@@ -72,24 +88,19 @@ def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
 
 def _tab_separated(path: Path, columns: list[str], header: bool) -> Iterator[tuple[str, ...]]:
     wanted = [index for index, column in enumerate(columns) if column != IGNORED]
-    blank = ("",) * len(wanted)
-    for number, line in enumerate(read_lines(path), 1):
-        if header and number == 1:
-            continue
+    for number, line in islice(enumerate(read_lines(path), 1), int(header), None):
         cells = line.split("\t")
         if len(cells) < len(columns) and line.strip():
-            raise QkvError(
-                f"{path}, line {number}: {len(cells)} tab-separated column{'s' * (len(cells) > 1)}, but columns "
-                f"{columns} need {len(columns)}; correct the line or the columns"
-            )
-        yield tuple(cells[index] for index in wanted) if line.strip() else blank
+            has = f"{len(cells)} tab-separated column{'s' * (len(cells) > 1)}"
+            need = f"but columns {columns} need {len(columns)}; correct the line or the columns"
+            raise QkvError(f"{path}, line {number}: {has}, {need}")
+        yield tuple(cells[index] if line.strip() else "" for index in wanted)
 
 
 def _jsonl(path: Path, languages: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    blank = ("",) * len(languages)
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
-            yield blank
+            yield ("",) * len(languages)
             continue
         row = _json_row(path, number, line)
         for language in languages:

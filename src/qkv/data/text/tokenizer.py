@@ -21,7 +21,7 @@ PAD, UNK, BEGIN, END = 0, 1, 2, 3
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _TAG = re.compile(r"<2(.+)>")
-_TOO_SMALL = re.compile(r"required_chars\. \d+ vs (\d+)")
+_NEEDED = re.compile(r"required_chars\. \d+ vs (\d+)")
 _LEAST_COVERAGE = 0.98  # SentencePiece takes no less
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_TRAINING_CHARACTERS = 2000
@@ -62,9 +62,8 @@ class TokenizerConfig:
         if self.sample_target and not self.sampling:
             raise ValueError("sample_target needs sampling above 0: set it to 0.1, say")
         if not _LEAST_COVERAGE <= self.character_coverage <= 1:
-            raise ValueError(
-                f"character_coverage must lie between {_LEAST_COVERAGE} and 1, not {self.character_coverage}"
-            )
+            bounds = f"between {_LEAST_COVERAGE} and 1"
+            raise ValueError(f"character_coverage must lie {bounds}, not {self.character_coverage}")
 
 
 class Tokenizer:
@@ -83,13 +82,10 @@ class Tokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str] = ()) -> "Tokenizer":
-        """Learn pieces from text; the same text and configuration give the same tokenizer.
+        """Learn pieces from text, and tags for languages; the same text and configuration give the same tokenizer.
 
-        Args:
-            lines: the text. SentencePiece holds it in memory, so pass a sample of a large corpus. It is read again,
-                if it can be, when its characters do not fit into the vocabulary.
-            config: kind and size.
-            languages: what to make target-language tags for.
+        SentencePiece holds the lines in memory, so pass a sample of a large corpus. They are read again, if they can
+        be, when their characters do not fit into the vocabulary.
 
         Raises:
             QkvError: there is no text, or the vocabulary has no room for bytes and special tokens.
@@ -99,11 +95,10 @@ class Tokenizer:
                 raise QkvError(f"{language!r} is no language code: use letters, digits, '-' and '_', as in 'pt-BR'")
         try:
             model = _learn(lines, config, languages, config.character_coverage)
-        except RuntimeError as error:
-            needed = _TOO_SMALL.search(str(error))
-            if needed is None or iter(lines) is lines:
-                raise QkvError(_explain(str(error), config)) from error
-            model = _learn_fewer_characters(lines, config, languages)
+        except _TooSmall:
+            if iter(lines) is lines:
+                raise
+            model = _learn(lines, config, languages, _fewer_characters(lines, config, languages))
         tokenizer = cls(model)
         if len(tokenizer) < config.vocabulary:
             _log.warning("the text supports %d pieces, not %d: vocabulary lowered", len(tokenizer), config.vocabulary)
@@ -123,21 +118,12 @@ class Tokenizer:
         except RuntimeError as error:
             raise QkvError(f"{path} is not a SentencePiece model: restore the file or train the model again") from error
 
-    @cached_property
-    def _sampler(self) -> SubwordSampler:
-        return SubwordSampler(self._processor)
-
     def to_bytes(self) -> bytes:
         """The SentencePiece model file."""
         return self._proto
 
     def __len__(self) -> int:
         return len(self._processor)
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages that have a tag."""
-        return tuple(self._tags)
 
     def tag(self, language: str) -> int:
         """The id of `<2language>`, a control symbol: no text encodes to it, not even "<2de>" itself."""
@@ -154,6 +140,10 @@ class Tokenizer:
         draw = random.Random(seed)
         return [self._sampler.sample(without_surrogates(text), alpha, draw) for text in texts]
 
+    @cached_property
+    def _sampler(self) -> SubwordSampler:
+        return SubwordSampler(self._processor)
+
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each sequence; PAD, BEGIN, END and tags leave no trace."""
         return [self._processor.decode([int(i) for i in row]) for row in ids]
@@ -163,45 +153,52 @@ class Tokenizer:
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
 
+class _TooSmall(QkvError):
+    """A vocabulary has no room for the characters of the text."""
+
+
 def _learn(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str], coverage: float) -> bytes:
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_pieces_of(lines),
-        model_writer=model,
-        model_type=config.kind,
-        vocab_size=config.vocabulary,
-        hard_vocab_limit=False,  # fewer pieces where the text does not hold so many
-        byte_fallback=True,
-        character_coverage=coverage,
-        normalization_rule_name=config.normalization,
-        control_symbols=[f"<2{language}>" for language in languages],
-        pad_id=PAD,
-        unk_id=UNK,
-        bos_id=BEGIN,
-        eos_id=END,
-        max_sentence_length=4 * _MAX_TRAINING_CHARACTERS + 1,
-        num_threads=4,  # fixed, since the order of the unigram trainer's sums depends on it
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_pieces_of(lines),
+            model_writer=model,
+            model_type=config.kind,
+            vocab_size=config.vocabulary,
+            hard_vocab_limit=False,  # fewer pieces where the text does not hold so many
+            byte_fallback=True,
+            character_coverage=coverage,
+            normalization_rule_name=config.normalization,
+            control_symbols=[f"<2{language}>" for language in languages],
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BEGIN,
+            eos_id=END,
+            max_sentence_length=4 * _MAX_TRAINING_CHARACTERS + 1,
+            num_threads=4,  # fixed, since the order of the unigram trainer's sums depends on it
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        if needed := _NEEDED.search(str(error)):
+            need = f"bytes, tags and the text's own characters need {needed[1]} pieces; raise it"
+            raise _TooSmall(f"tokenizer.vocabulary {config.vocabulary} is too small: {need}") from error
+        if "empty()" in str(error) or "all_chars_count" in str(error):
+            raise QkvError("no text to train the tokenizer on: every line is blank") from error
+        said = str(error).splitlines()[0]
+        raise QkvError(f"SentencePiece could not train a tokenizer of {config.vocabulary} pieces: {said}") from error
     return model.getvalue()
 
 
-def _learn_fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str]) -> bytes:
-    """Leave the rarest characters to bytes, so that half of the room is for pieces of several characters."""
+def _fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str]) -> float:
+    """A coverage that leaves the rarest characters to bytes, and half of the room to pieces of several characters."""
     room = config.vocabulary - 256 - 4 - len(languages)
     if room < 2:
-        raise QkvError(
-            f"tokenizer.vocabulary {config.vocabulary} is too small: bytes, special tokens and tags take "
-            f"{config.vocabulary - room}; raise it well above that"
-        )
+        taken = f"bytes, special tokens and tags take {config.vocabulary - room}"
+        raise QkvError(f"tokenizer.vocabulary {config.vocabulary} is too small: {taken}; raise it well above that")
     counts = Counter(chain.from_iterable(lines))
     kept = sum(count for _, count in counts.most_common(room // 2))
-    coverage = max(kept / counts.total(), _LEAST_COVERAGE)
     _log.warning("a vocabulary of %d has no room for all %d characters", config.vocabulary, len(counts))
-    try:
-        return _learn(lines, config, languages, coverage)
-    except RuntimeError as error:
-        raise QkvError(_explain(str(error), config)) from error
+    return max(kept / counts.total(), _LEAST_COVERAGE)
 
 
 def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
@@ -214,14 +211,3 @@ def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
 def without_surrogates(text: str) -> str:
     """Text that has a UTF-8 form: lone surrogates, which JSON escapes can smuggle in, become U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def _explain(error: str, config: TokenizerConfig) -> str:
-    if needed := _TOO_SMALL.search(error):
-        return (
-            f"tokenizer.vocabulary {config.vocabulary} is too small: bytes, tags and the text's own characters need "
-            f"{needed[1]} pieces; raise it"
-        )
-    if "empty()" in error or "all_chars_count" in error:
-        return "no text to train the tokenizer on: every line is blank"
-    return f"SentencePiece could not train a tokenizer of {config.vocabulary} pieces: {error.splitlines()[0]}"
