@@ -51,9 +51,6 @@ def write_arrow(
     """Write a table as an Arrow file that appears whole or not at all, with its checksum beside it; give it mapped.
 
     What is raised while the batches are made leaves no file. The reporter is told `what` is done, of `total` rows.
-
-    Raises:
-        QkvError: the file cannot be written.
     """
     done = 0
     with atomic_file(file) as temporary:

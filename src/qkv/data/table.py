@@ -43,17 +43,16 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
     Raises:
         QkvError: the file is missing, damaged or empty, or lacks a column.
     """
-    columns = list(dict.fromkeys(columns))
+    columns, large = list(dict.fromkeys(columns)), set()
     try:
         if path.suffix.lower() == ".csv":
             table = _read_csv(path, columns)
-            found = {column: table[column] for column in columns}
         else:
             with parquet.ParquetFile(path) as file:
                 _check_columns(path, file.schema_arrow.names, columns)
                 large = {column for column in columns if _size(file, column) > _IN_MEMORY}
                 table = file.read([column for column in columns if column not in large])
-            found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
+        found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
     except PermissionError:
@@ -68,12 +67,10 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
 
 def told_names(path: Path, label: str) -> list[str] | None:
     """Names for the numbers in a column of labels, if the file tells them, as those of the `datasets` library do."""
-    if path.suffix.lower() == ".csv":
-        return None
     try:
         told = json.loads((parquet.read_schema(path).metadata or {})[b"huggingface"])
         return list(told["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):  # the last also where it is no Parquet file
         return None
 
 
@@ -137,10 +134,8 @@ def _mapped(path: Path, column: str, cache: Path | None) -> pa.ChunkedArray:
 def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], where: Where) -> list[int]:
     """The rows of a table that have the values asked for, in every column that is named.
 
-    Values are compared as they are written, or as patterns of `fnmatch`. `path` is for messages.
-
-    Raises:
-        QkvError: no row has one of the values, of those that the columns before leave; the message names what there is.
+    Values are compared as they are written, or as patterns of `fnmatch`. A QkvError, in which `path` is named, tells
+    where no row, of those that the columns before leave, has one of the values.
     """
     rows = list(range(n_rows))
     for column, wanted in where.items():

@@ -48,11 +48,7 @@ class Substitutes:
         self._warned = False
 
     def read(self, read: Callable[[int], R], index: int, size: int) -> tuple[int, R]:
-        """The number of the picture that is really read, and what `read` makes of it; after the last comes the first.
-
-        Raises:
-            QkvError: none of a hundred can be read.
-        """
+        """The number of the picture that is really read, and what `read` makes of it; the first follows the last."""
         fault = ""
         for substitute in range(index, index + min(_SUBSTITUTES, size)):
             try:

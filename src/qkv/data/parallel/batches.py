@@ -1,6 +1,6 @@
 """Batches of sentence pairs: which pairs meet in one, and how they become tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +47,6 @@ class BatchSampler:
 
     A direction with n pairs is drawn in proportion to n^(1/temperature), times its one of `weights`. A batch has at
     most `batch_tokens` as sentences times the longest sentence of either side; a window has about `window` draws.
-
-    Raises:
-        QkvError: the longest pair does not fit into a batch.
     """
 
     def __init__(
@@ -66,7 +63,7 @@ class BatchSampler:
         if longest > batch_tokens:
             advice = "raise it, or lower max_length"
             raise QkvError(f"batch_tokens {batch_tokens} cannot hold a sentence of {longest}: {advice}")
-        self._examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
+        self.examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
         usable = examples.usable_pairs.astype(float)
         proportions = usable ** (1 / temperature) * np.array(weights)
         # Unusable pairs are drawn and dropped, which spares a list of the usable ones; hence the quotient.
@@ -81,17 +78,12 @@ class BatchSampler:
 
     def plan(self, epoch: int, window: int) -> tuple[list[Indices], int]:
         """The batches of one window, shuffled, and the place of the longest among them."""
-        examples = self._examples
         indices = np.concatenate([self._drawn(direction, epoch, window) for direction in range(len(self._draws))])
-        indices = indices[examples.usable(indices)]
+        indices = indices[self.examples.usable(indices)]
         indices = indices[permute(np.arange(len(indices)), len(indices), derive_seed(self._seed, epoch, window))]
-        batches = cut_by_length(examples, indices, self._batch_tokens)
+        batches = cut_by_length(self.examples, indices, self._batch_tokens)
         order = permute(np.arange(len(batches)), len(batches), derive_seed(self._seed, epoch, window, "batches"))
         return [batches[place] for place in order], int(np.argmin(order)) if len(order) else 0
-
-    def length(self, batch: Indices) -> int:
-        """The longest side of any of its pairs."""
-        return int(np.maximum(*self._examples.lengths(batch)).max())
 
     def _drawn(self, direction: int, epoch: int, window: int) -> Indices:
         """The pairs that a direction contributes to a window."""
@@ -102,7 +94,7 @@ class BatchSampler:
         for number in np.unique(passes):
             of_pass = passes == number
             drawn[of_pass] = permute(places[of_pass], size, derive_seed(self._seed, direction, int(number), "pass"))
-        return drawn + self._examples.range(direction)[0]
+        return drawn + self.examples.range(direction)[0]
 
 
 class Epoch:
@@ -115,7 +107,8 @@ class Epoch:
             self._batches, place = sampler.plan(epoch, self._window)
             if self._batches and epoch == 0:
                 # The first step then takes the memory that any step will take.
-                longest = max(longest, (sampler.length(self._batches[place]), sum(counts) + place))
+                lengths = sampler.examples.lengths(self._batches[place])
+                longest = max(longest, (int(np.max(lengths)), sum(counts) + place))
             counts.append(len(self._batches))
         self._first = longest[1]
         self._ends = np.cumsum(counts)
@@ -123,12 +116,9 @@ class Epoch:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __iter__(self) -> Iterator[Indices]:
-        return (self[number] for number in range(len(self)))
-
     def __getitem__(self, number: int) -> Indices:
         if not 0 <= number < len(self):
-            raise IndexError(number)
+            raise IndexError(number)  # which also ends a loop over the batches
         number = {0: self._first, self._first: 0}.get(number, number)
         window = int(np.searchsorted(self._ends, number, side="right")) - 1
         if window != self._window:

@@ -25,14 +25,7 @@ class ParallelData:
     """Sentence pairs to train on, and to validate on: the configured ones, or some held out of training."""
 
     def __init__(
-        self,
-        text: ParallelText,
-        codec: Codec,
-        tokenizer: TokenizerConfig,
-        cache: Path,
-        *,
-        seed: int,
-        reporter: Reporter,
+        self, text: ParallelText, codec: Codec, tokenizer: TokenizerConfig, cache: Path, seed: int, reporter: Reporter
     ) -> None:
         """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
 
@@ -44,10 +37,10 @@ class ParallelData:
         if codec.directions != text.directions:
             known, asked = map(format_directions, (codec.directions, text.directions))
             raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
-        self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
         config = text.config
+        self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, config, seed
         train, validation = (
-            [_tokenized(store, text.directions_of(store), codec, cache, reporter) for store in stores]
+            [Corpus(store, _tokenized(store, codec, cache, reporter), text.directions_of(store)) for store in stores]
             for stores in (text.train, text.validation)
         )
         if validation:
@@ -78,13 +71,10 @@ class ParallelData:
         """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
 
         A codec is used instead of learning a vocabulary; its directions become those of the files.
-
-        Raises:
-            QkvError: the data cannot be used; the message says where and why.
         """
         text = ParallelText.open(config, cache, reporter)
         codec = text.codec(tokenizer, cache, reporter) if codec is None else codec.redirected(text.directions)
-        return cls(text, codec, tokenizer, cache, seed=seed, reporter=reporter)
+        return cls(text, codec, tokenizer, cache, seed, reporter)
 
     @cached_property
     def report(self) -> Report:
@@ -97,13 +87,8 @@ class ParallelData:
 
     def batch(self, epoch: int, index: int) -> TranslationBatch:
         """A training batch, subword regularisation included."""
-        return collate(
-            self.train,
-            self._batches(epoch)[index],
-            sampling=self._tokenizer.sampling,
-            sample_target=self._tokenizer.sample_target,
-            seed=derive_seed(self._seed, epoch, index),
-        )
+        indices, seed, how = self._batches(epoch)[index], derive_seed(self._seed, epoch, index), self._tokenizer
+        return collate(self.train, indices, sampling=how.sampling, sample_target=how.sample_target, seed=seed)
 
     def validation_batches(self) -> Iterator[TranslationBatch]:
         """All validation pairs, the same batches each time."""
@@ -145,12 +130,10 @@ class ParallelData:
             yield View(corpus, number, (column(from_), column(to)), rows, *aside)
 
 
-def _tokenized(
-    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, reporter: Reporter
-) -> Corpus:
+def _tokenized(store: TextStore, codec: Codec, cache: Path, reporter: Reporter) -> TokenStore:
     # With separate vocabularies there is one direction, so a language is either the source or the target.
     tokenizers = [codec.target if language == codec.targets[0] else codec.source for language in store.languages]
-    return Corpus(store, TokenStore.open(store, tokenizers, cache, reporter), directions)
+    return TokenStore.open(store, tokenizers, cache, reporter)
 
 
 def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.vocabulary import Codec, Direction
 from qkv.data.randomness import derive_seed
-from qkv.data.text.tokenizer import END, Tokenizer
+from qkv.data.text.tokenizer import END
 
 Indices = NDArray[np.int64]
 BLOCK = 2**17
@@ -142,18 +142,18 @@ class Examples:
 
         `sampling` is subword regularisation of the sources (0 is none) and, if `sample_target`, of the targets too.
         """
-        codec = self.codec
-        if sampling:
-            sources = self._sampled(codec.source, indices, 0, sampling, derive_seed(seed, "source"))
-        else:
-            sources = self._gather(indices, 0, _tokens)
-        if sampling and sample_target:
-            targets = self._sampled(codec.target, indices, 1, sampling, derive_seed(seed, "target"))
-        else:
-            targets = self._gather(indices, 1, _tokens)
-        tags = [[codec.source.tag(to)] if codec.target_tags else [] for _, to in codec.directions]
+        sources = self._tokens(indices, 0, sampling, derive_seed(seed, "source"))
+        targets = self._tokens(indices, 1, sampling if sample_target else 0.0, derive_seed(seed, "target"))
+        tags = [[self.codec.source.tag(to)] if self.codec.target_tags else [] for _, to in self.codec.directions]
         tagged = zip(self.direction(indices), sources)
         return [np.concatenate([tags[direction], row, [END]]) for direction, row in tagged], targets
+
+    def _tokens(self, indices: Indices, side: int, sampling: float, seed: int) -> list[NDArray[Any]]:
+        if not sampling:
+            return self._gather(indices, side, _ids)
+        tokenizer = (self.codec.source, self.codec.target)[side]
+        drawn = tokenizer.encode_sampled(self._gather(indices, side, _texts), alpha=sampling, seed=seed)
+        return [np.array(row, np.int64) for row in drawn]
 
     def _gather(self, indices: Indices, side: int, read: Callable[[Corpus, str, Indices], list[T]]) -> list[T]:
         """Values of one side: 0 for sources, 1 for targets."""
@@ -163,12 +163,6 @@ class Examples:
             for place, value in zip(at.tolist(), read(view.corpus, language, rows)):
                 values[place] = value
         return values
-
-    def _sampled(
-        self, tokenizer: Tokenizer, indices: Indices, side: int, alpha: float, seed: int
-    ) -> list[NDArray[Any]]:
-        drawn = tokenizer.encode_sampled(self._gather(indices, side, _texts), alpha=alpha, seed=seed)
-        return [np.array(row, np.int64) for row in drawn]
 
     def split(self, indices: Indices) -> Iterator[tuple[View, Indices, Indices]]:
         """By view: the positions in `indices` of its pairs, and their lines in the corpus."""
@@ -187,7 +181,7 @@ def _texts(corpus: Corpus, language: str, rows: Indices) -> list[str]:
     return corpus.text.columns[language][rows].to_pylist()
 
 
-def _tokens(corpus: Corpus, language: str, rows: Indices) -> list[NDArray[Any]]:
+def _ids(corpus: Corpus, language: str, rows: Indices) -> list[NDArray[Any]]:
     column = corpus.tokens.columns[language][rows]
     ends, values = column.offsets.to_numpy(), column.values.to_numpy()
     return [values[start:end] for start, end in pairwise(ends)]

@@ -9,8 +9,7 @@ from qkv.data.parallel.examples import Corpus, Indices, blocks
 from qkv.data.randomness import derive_seed, permute
 from qkv.errors import QkvError
 
-_SHARE = 0.05
-_CHOICE = 4
+_CHOICE = 4  # candidates for each line that is to be held out
 
 
 def hold_out(
@@ -21,12 +20,9 @@ def hold_out(
     Each corpus gives its share of `most` lines, or of 5 % of all if that is fewer. Lines whose texts in the languages
     `sources` occur only once are preferred, so that little is lost. Gives for each corpus the sorted lines held out,
     and the sorted other lines that share a source text with any of them.
-
-    Raises:
-        QkvError: there are too few lines.
     """
     total = sum(corpus.text.rows for corpus in corpora)
-    wanted = max(1, min(most, int(total * _SHARE)))
+    wanted = max(1, min(most, int(total * 0.05)))
     shares = [max(1, round(wanted * corpus.text.rows / total)) for corpus in corpora]
     candidates = [
         _candidates(corpus, share, max_length, derive_seed(seed, number))

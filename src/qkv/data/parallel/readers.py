@@ -23,9 +23,6 @@ def read_languages(corpus: CorpusConfig) -> tuple[str, ...]:
     """Languages of a corpus: those that the configuration names, or else what the first line of a table tells.
 
     That is a header of language codes in tab-separated text, and an object whose keys they are in JSONL.
-
-    Raises:
-        QkvError: the first line is missing, is no header, or has fewer than two texts.
     """
     if corpus.files is not None:
         return tuple(corpus.files)
@@ -47,11 +44,7 @@ def read_languages(corpus: CorpusConfig) -> tuple[str, ...]:
 
 
 def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The texts of each line, in the order of `languages`. A blank line of a table is a row of empty texts.
-
-    Raises:
-        QkvError: the files are unreadable, of different lengths or malformed.
-    """
+    """The texts of each line, in the order of `languages`. A blank line of a table is a row of empty texts."""
     if corpus.files is not None:
         yield from _aligned(corpus.paths)
     elif corpus.is_jsonl:
@@ -61,11 +54,7 @@ def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tupl
 
 
 def measure(corpus: CorpusConfig) -> tuple[int, int]:
-    """Lines of a corpus, and the characters of its longest language.
-
-    Raises:
-        QkvError: it is unreadable, malformed or empty.
-    """
+    """Lines of a corpus, and the characters of its longest language; a QkvError if there is nothing to train on."""
     languages = read_languages(corpus)
     lines, characters = 0, [0] * len(languages)
     for row in read_rows(corpus, languages):

@@ -81,7 +81,6 @@ class Report:
 
     def to_table(self) -> Table:
         """For a person."""
-        vocabulary = f"{self.vocabulary:,}" + (f" + {self.target_vocabulary:,}" if self.target_vocabulary else "")
         headings = "pairs", "used", "empty", "too\nlong", "held\nout", "dupli-\ncate", "odd\nratio", "vali-\ndation"
         rows, validation = [], {row.direction: row.fates["used"] for row in self.validation}
         for row in self.train:
@@ -89,7 +88,8 @@ class Report:
             held_out = row.fates["held_out"] + row.fates["shadowed"]
             numbers = (row.pairs, *fates, held_out, row.duplicates, row.suspicious, validation.get(row.direction, 0))
             rows.append((row.direction, *(f"{n:,}" for n in numbers), f"{row.source}\n{row.target}"))
-        title = f"The data, with a vocabulary of {vocabulary}"
+        title = f"The data, with a vocabulary of {self.vocabulary:,}"
+        title += f" + {self.target_vocabulary:,}" if self.target_vocabulary else ""
         return Table(("", *headings, "tokens\nmean/95%/max"), rows, title, tuple(self._notes()))
 
     def _notes(self) -> Iterator[str]:

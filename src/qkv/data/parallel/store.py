@@ -79,12 +79,10 @@ class TextStore(Store):
     @classmethod
     def open(cls, corpus: CorpusConfig, cache: Path, reporter: Reporter) -> "TextStore":
         """The store of a corpus in `cache`, made if need be; a QkvError if it is unreadable, malformed or empty."""
-        stamps = []
-        for path in corpus.paths:
-            try:
-                stamps.append([path.resolve(), (stat := path.stat()).st_size, stat.st_mtime_ns])
-            except OSError as error:
-                raise QkvError(f"{path} does not exist or cannot be read: check the path") from error
+        try:
+            stamps = [[path.resolve(), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in corpus.paths]
+        except OSError as error:
+            raise QkvError(f"{error.filename} does not exist or cannot be read: check the path") from error
         folder = cache / f"texts-{digest(_FORMAT, stamps, list(corpus.files or ()), corpus.columns)}"
         if (table := read_arrow(folder / "texts.arrow")) is None:
             table = _write_texts(corpus, folder, reporter)

@@ -28,15 +28,9 @@ class ParallelText:
 
     @classmethod
     def open(cls, config: DataConfig, cache: Path, reporter: Reporter) -> "ParallelText":
-        """Read the files into `cache`, unless they are there and have not changed since.
-
-        Raises:
-            QkvError: a file is unreadable, malformed or empty, or validation knows no direction of the training.
-        """
-        train, validation = (
-            tuple(TextStore.open(corpus, cache, reporter) for corpus in corpora)
-            for corpora in (config.train, config.validation)
-        )
+        """Read the files into `cache`, unless they are there and have not changed since."""
+        train = tuple(TextStore.open(corpus, cache, reporter) for corpus in config.train)
+        validation = tuple(TextStore.open(corpus, cache, reporter) for corpus in config.validation)
         directions = tuple(dict.fromkeys(d for store in train for d in directions_of(store.corpus, store.languages)))
         text = cls(config, train, validation, directions)
         for store in validation:
@@ -44,7 +38,7 @@ class ParallelText:
         return text
 
     def directions_of(self, store: TextStore) -> tuple[Direction, ...]:
-        """The directions that a corpus is used for; a QkvError if none of them, or not all that it names, are trained."""
+        """The directions a corpus is used for; a QkvError if none of them, or not all that it names, are trained."""
         asked = directions_of(store.corpus, store.languages)
         known = tuple(direction for direction in asked if direction in self.directions)
         if not known or (store.corpus.directions is not None and len(known) < len(asked)):
@@ -52,10 +46,6 @@ class ParallelText:
             trained = format_directions(self.directions)
             raise QkvError(f"{store.corpus.name}: {format_direction(unknown)} is not trained; choose from {trained}")
         return known
-
-    def lines(self, languages: Sequence[str], limit: int = 500_000) -> "Lines":
-        """Training text in these languages, evenly thinned out to `limit` lines."""
-        return Lines(self, languages, limit)
 
     def codec(self, config: TokenizerConfig, cache: Path, reporter: Reporter) -> Codec:
         """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
@@ -66,15 +56,8 @@ class ParallelText:
             return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
 
         files = [list(map(Path.resolve, store.corpus.paths)) for store in self.train]
-        folder = keep_vocabulary(
-            cache,
-            "tokenizer",
-            config,
-            [files, self.directions, self.config.temperature],
-            state=" ".join(store.folder.name for store in self.train),
-            text="the training text has",
-            learn=learn,
-        )
+        origin, state = [files, self.directions, self.config.temperature], [store.folder.name for store in self.train]
+        folder = keep_vocabulary(cache, "tokenizer", config, origin, " ".join(state), "the training text has", learn)
         return Codec.load(folder, json.loads((folder / "config.json").read_text()))
 
     def train_codec(self, config: TokenizerConfig) -> Codec:
@@ -82,25 +65,25 @@ class ParallelText:
         if not config.separate:
             languages = list(dict.fromkeys(chain.from_iterable(self.directions)))
             tags = list(dict.fromkeys(to for _, to in self.directions)) if len(self.directions) > 1 else []
-            tokenizer = Tokenizer.train(self.lines(languages), config, tags)
+            tokenizer = Tokenizer.train(Lines(self, languages), config, tags)
             return Codec(tokenizer, tokenizer, self.directions, target_tags=bool(tags))
         if len(self.directions) != 1:
             names = format_directions(self.directions)
             raise QkvError(f"tokenizer.separate works for one direction, not for {names}; set it to false")
-        source, target = (Tokenizer.train(self.lines([language]), config) for language in self.directions[0])
+        source, target = (Tokenizer.train(Lines(self, [language]), config) for language in self.directions[0])
         return Codec(source, target, self.directions, target_tags=False)
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Text that can be read more than once.
+    """Training text in some languages, evenly thinned out to `limit` lines, which can be read more than once.
 
     Of a language with n lines a share in proportion to n^(1/temperature) is taken, as its pairs are in training.
     """
 
     text: ParallelText
     languages: Sequence[str]
-    limit: int
+    limit: int = 500_000
 
     def __iter__(self) -> Iterator[str]:
         stores = {one: [store for store in self.text.train if one in store.languages] for one in self.languages}

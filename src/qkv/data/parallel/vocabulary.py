@@ -32,7 +32,6 @@ class Codec:
     target_tags: bool  # the source begins with the tag of the target language; always so with several directions
 
     def __post_init__(self) -> None:
-        """Refuse what would leave the target language unsaid."""
         if not self.directions:
             raise QkvError("the model has no direction: give at least one, such as [en, de]")
         if self.target_tags:
@@ -43,11 +42,7 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, object]) -> "Codec":
-        """Read the tokenizers of a model folder, and `directions` and `target_tags` of its config.json.
-
-        Raises:
-            QkvError: a file or a field is missing or broken.
-        """
+        """Read the tokenizers of a model folder, and `directions` and `target_tags` of its config.json."""
         directions, target_tags = config.get("directions"), config.get("target_tags")
         if not isinstance(directions, Iterable) or not isinstance(target_tags, bool):
             raise QkvError(f"{folder / 'config.json'} lacks directions or target_tags: it is no translator's")
@@ -96,11 +91,7 @@ class Codec:
         return tuple(dict.fromkeys(to for _, to in self.directions))
 
     def encode_source(self, texts: Sequence[str], to: str) -> list[list[int]]:
-        """What the encoder reads of each text: [tag of `to`, if there are tags] + tokens + [END].
-
-        Raises:
-            QkvError: the model does not translate into `to`.
-        """
+        """What the encoder reads of each text: [tag of `to`, if there are tags] + tokens + [END]."""
         if to not in self.targets:
             raise QkvError(f"the model does not translate into {to!r}: choose from {', '.join(self.targets)}")
         prefix = [self.source.tag(to)] if self.target_tags else []

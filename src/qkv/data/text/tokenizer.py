@@ -31,27 +31,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """How to train a tokenizer, and how to sample from it while a model is trained.
+    """How to train a tokenizer: byte-pair encoding (Sennrich et al. 2016) or a unigram language model (Kudo 2018).
 
-    Attributes:
-        kind: byte-pair encoding (Sennrich et al. 2016) or a unigram language model (Kudo 2018).
-        vocabulary: pieces to learn, the 256 bytes and the special tokens included. Lowered, with a warning, where the
-            text does not support so many.
-        separate: one vocabulary for the source and one for the target, instead of a shared one. Single direction only.
-        sampling: subword regularisation of the sources in training; 0 is none. For bpe the probability of leaving a
-            merge out (Provilkov et al. 2020), for unigram the smoothing exponent (Kudo 2018); 0.1 is usual for both.
-        sample_target: subword regularisation of the targets too.
-        character_coverage: share of the text's characters that become pieces; bytes spell the rest.
-        normalization: SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together,
-            "identity" keeps every character (full-width punctuation, ligatures) as it is.
+    Sampling is subword regularisation while a model is trained; 0 is none. For bpe it is the probability of leaving a
+    merge out (Provilkov et al. 2020), for unigram the smoothing exponent (Kudo 2018); 0.1 is usual for both.
+    Normalization is SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together, "identity"
+    keeps every character (full-width punctuation, ligatures) as it is.
     """
 
     kind: Literal["bpe", "unigram"] = "bpe"
-    vocabulary: int = 8000
-    separate: bool = False
-    sampling: float = 0.0
-    sample_target: bool = False
-    character_coverage: float = 0.9999
+    vocabulary: int = 8000  # pieces, with the 256 bytes and special tokens; lowered (it warns) where the text has fewer
+    separate: bool = False  # a vocabulary for the source and one for the target; for a single direction only
+    sampling: float = 0.0  # of the sources
+    sample_target: bool = False  # of the targets too
+    character_coverage: float = 0.9999  # share of the text's characters that become pieces; bytes spell the rest
     normalization: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
     def __post_init__(self) -> None:
@@ -70,7 +63,6 @@ class Tokenizer:
     """A trained SentencePiece model. Ids 0 to 3 are always PAD, UNK, BEGIN and END."""
 
     def __init__(self, proto: bytes) -> None:
-        """Wrap the bytes of a SentencePiece model (`to_bytes`); `load` and `train` make one."""
         self._proto = proto
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
         special = tuple(getattr(self._processor, name)() for name in ("pad_id", "unk_id", "bos_id", "eos_id"))
@@ -106,11 +98,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Read a SentencePiece model file.
-
-        Raises:
-            QkvError: the file is missing or holds something else.
-        """
+        """Read a SentencePiece model file; a QkvError if it is missing or holds something else."""
         try:
             return cls(path.read_bytes())
         except OSError as error:
