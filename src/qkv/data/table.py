@@ -19,7 +19,6 @@ from qkv.errors import QkvError
 
 _IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
 _BLOCK_ROWS = 256
-_MOST_CHOICES = 20  # named when none of them was chosen
 
 Where = dict[str, str | int | list[str | int]]
 """Column of a table to the value that its rows have there, or to several of which they have one; or to patterns."""
@@ -70,7 +69,7 @@ def told_names(path: Path, label: str) -> list[str] | None:
     try:
         told = json.loads((parquet.read_schema(path).metadata or {})[b"huggingface"])
         return list(told["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):  # the last also where it is no Parquet file
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException):  # it may be no Parquet file
         return None
 
 
@@ -145,7 +144,7 @@ def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], 
         for value in sorted(map(str, wanted if isinstance(wanted, list) else [wanted])):
             found = {value} & there or {known for known in there if fnmatch.fnmatchcase(known, value)}
             if not found:
-                known = nearest(value, there) if len(there) <= _MOST_CHOICES else f"there are {len(there):,} others"
+                known = nearest(value, there) if len(there) <= 20 else f"there are {len(there):,} others"
                 raise QkvError(f"{path}: no row has {value!r} as {column}; {known}")
             matching |= found
         if not matching:

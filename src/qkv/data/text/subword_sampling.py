@@ -10,7 +10,6 @@ from itertools import pairwise
 
 from sentencepiece import SentencePieceProcessor
 
-_CANDIDATES = 64  # of a unigram model, from which one is drawn
 _WORD = re.compile("\u2581*[^\u2581]*")
 
 
@@ -37,7 +36,7 @@ class SubwordSampler:
         return self._merge(text, alpha, draw) if self._is_bpe else self._choose(text, alpha, draw)
 
     def _choose(self, text: str, alpha: float, draw: random.Random) -> list[int]:
-        best = self._processor.nbest_encode_as_proto(text, nbest_size=_CANDIDATES).nbests
+        best = self._processor.nbest_encode_as_proto(text, nbest_size=64).nbests
         if not best:
             return []
         weights = [math.exp(alpha * (candidate.score - best[0].score)) for candidate in best]
