@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qkv.data.captions.readers import measure_captions
+from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.sources import CaptionSource
 from qkv.errors import QkvError
 from qkv.model_directory import find_model, read_saved
@@ -71,9 +71,9 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
         raise QkvError(f"a painter needs --codes, the codes that it draws with; train them first: {first}")
     check_system(codes, CODES, "make codes of pictures", f"train one that can: {first}")
     grid = read_saved(find_model(codes), SavedCodes).model.grid
-    counted = [measured(source, partial(measure_captions, source, reporter)) for source in sources]
-    pictures, longest = sum(count for count, _ in counted), max(longest for _, longest in counted)
-    sections, reason = sizes(pictures, longest, grid, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    parts = [measured(source, partial(measure_captions, source, reporter)) for source in sources]
+    found, hardware = CaptionMeasure.joined(parts), asked.on_accelerator
+    sections, reason = sizes(found.pictures, found.longest, grid, on_accelerator=hardware, initial=asked.initial)
     return Suggested(
         sections={"codes": codes, **with_corpora(sections, sources)},
         reason=reason,

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qkv.data.captions.readers import measure_captioned_pictures
+from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.measure import Measure
 from qkv.reporter import Reporter
@@ -59,9 +59,8 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
         QkvError: the pictures or their captions cannot be found, or none can be read.
     """
     sources = sources_of(CaptionSource, asked)
-    parts = [measured(source, partial(measure_captioned_pictures, source, reporter)) for source in sources]
-    found, longest = Measure.joined([part for part, _ in parts]), max(longest for _, longest in parts)
-    sections, reason = sizes(found, longest, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    found = CaptionMeasure.joined([measured(source, partial(measure_captions, source, reporter)) for source in sources])
+    sections, reason = sizes(found, found.longest, on_accelerator=asked.on_accelerator, initial=asked.initial)
     return Suggested(
         sections=with_corpora(sections, sources),
         reason=reason,
