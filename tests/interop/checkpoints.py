@@ -11,6 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import ViTConfig, ViTForImageClassification
 
+from qkv.interop.source import Source
+from qkv.systems.classifier.importing import ImportReport, import_classifier
+
 WIDTH, DEPTH, HEADS, INNER, SIDE, PATCH = 48, 2, 3, 80, 32, 8
 LABELS = ["cat", "dog", "crane", "crane", "축구"]
 CARD = "---\ntags:\n- vision\nlicense: apache-2.0\n---\n# A model\n\nlicense: none of that\n"
@@ -140,3 +143,10 @@ def timm_logits(weights: dict[str, Tensor], images: Tensor, heads: int = HEADS) 
         x = x + linear(f"{at}.attn.proj", (scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
         x = x + linear(f"{at}.mlp.fc2", F.gelu(linear(f"{at}.mlp.fc1", norm(f"{at}.norm2", x))))
     return linear("head", norm("norm", x)[:, 0])
+
+
+def import_model(source: Path | str, out: Path) -> ImportReport:
+    """Make a classifier of a checkpoint."""
+    report = import_classifier(Source.open(str(source)), out)
+    assert report is not None
+    return report

@@ -159,7 +159,7 @@ def _look(request: _Request, reporter: TerminalReporter) -> System:
     found, named = recognised(request.sources, request.options), " and ".join(map(str, request.sources))
     if not found:
         for system in systems():
-            told = {option.name: option.metavar for option in system.options}
+            told = {option.name: option.metavar for option in system.options if option.tells_data}
             if told and system.part("suggest").recognise(request.sources, {**told, **request.options}):
                 return system  # it says itself what it has to be told
         raise QkvError(f"{named}: no system knows this data; it may be {_known_data()}; {_SYSTEM} says which is meant")

@@ -36,11 +36,11 @@ class Engine(Generic[Model]):
 
     def start(self, *inputs: Any) -> Any:
         """The state that decoding begins with, of a model that decodes."""
-        return self.call(self.model.start, *inputs)
+        return self.call(self.model.start, *inputs)  # type: ignore[arg-type] (a model that decodes has it)
 
     def decode(self, tokens: Tensor, state: Any) -> Tensor:
         """Append tokens to each row's past; logits of the token after the last."""
-        return self.call(self.model.decode, tokens, state)
+        return self.call(self.model.decode, tokens, state)  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def call(self, function: Callable[..., Any], *inputs: Any) -> Any:

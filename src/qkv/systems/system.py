@@ -32,11 +32,13 @@ class TrainingOption:
         flag: such as "--codes".
         metavar: what its value is called.
         help: one line.
+        tells_data: whether it says what the data is, which may not be known for the system's without it.
     """
 
     flag: str
     metavar: str
     help: str
+    tells_data: bool = False
 
     @property
     def name(self) -> str:

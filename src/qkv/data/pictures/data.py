@@ -14,8 +14,8 @@ from torch.nn.functional import one_hot
 
 from qkv.data.pictures.augmentation import AugmentationConfig, augment, mix
 from qkv.data.pictures.preprocessing import Preprocessing, to_images, to_pixels
-from qkv.data.pictures.sources import PictureSource
-from qkv.data.pictures.split import PictureSet, PictureSplit
+from qkv.data.pictures.sources import PictureSet, PictureSource
+from qkv.data.pictures.split import PictureSplit
 from qkv.data.randomness import derive_seed, shuffled
 from qkv.data.reading import ahead
 from qkv.data.unreadable import Substitutes

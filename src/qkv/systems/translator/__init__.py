@@ -15,7 +15,7 @@ SYSTEM = System(
         "explain": Verb("Draw where the model looks while it translates a sentence."),
     },
     options=(
-        TrainingOption("--from", "LANGUAGE", "Of the first column or file of sentence pairs."),
-        TrainingOption("--to", "LANGUAGE", "Of the second column or file of sentence pairs."),
+        TrainingOption("--from", "LANGUAGE", "Of the first column or file of sentence pairs.", tells_data=True),
+        TrainingOption("--to", "LANGUAGE", "Of the second column or file of sentence pairs.", tells_data=True),
     ),
 )
