@@ -12,7 +12,6 @@ import qkv
 from qkv.data.lines import read_lines
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
-from qkv.figures.fonts import printable
 from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
 from qkv.reporter import Table
@@ -27,15 +26,9 @@ from qkv.terminal.output import check_target, print_json, print_table, write_jso
 from qkv.terminal.reporter import TerminalReporter
 
 if TYPE_CHECKING:
-    from qkv.explain.attention import AttentionRecord
-    from qkv.explain.picture import Drawing
     from qkv.systems.translator.report import TranslatorReport
 
 DEFAULT_MODEL = "multi30k"
-
-_LINKS = 8
-_FAINT = 0.05
-"""A second link below this weight says nothing."""
 
 BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that go on, 5 unless given; 1 is greedy.")]
 Words = Annotated[
@@ -217,32 +210,13 @@ def explain(
         write_json(weights, {"text": sentence, "translation": translation.text, "to": to, **record.to_json()})
     print(translation.text)
     print(f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}")
-    print_table(_cross_attention(record, layer))
+    print_table(explaining.cross_attention(record, layer))
     if drawing.head is not None:
         print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
-        print_table(_strongest_links(record, drawing))
+        print_table(explaining.strongest_links(record, drawing.layer, drawing.head))
     print()
     if drawing.missing:
         print(f"no installed font has {' '.join(sorted(drawing.missing))}: the picture shows boxes for them")
     print(f"the picture: {out}")
     if weights is not None:
         print(f"the weights: {weights}")
-
-
-def _cross_attention(record: "AttentionRecord", layer: int | None) -> Table:
-    """The source words behind each word of the translation."""
-    cross, rows = record.map("decoder", "cross", layer), []
-    for row, token in enumerate(cross.queries):
-        if token.is_word:
-            first, *others = cross.top(row, 2)
-            links = [first, *(link for link in others if link.weight >= _FAINT)]
-            looked = ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)
-            rows.append((printable(token.text), printable(looked)))
-    return Table(("translation", "looked at"), rows)
-
-
-def _strongest_links(record: "AttentionRecord", drawing: "Drawing") -> Table:
-    """The strongest links in the encoder head of the picture."""
-    links = record.map("encoder", "self", drawing.layer, drawing.head).strongest(_LINKS)
-    rows = [(printable(link.query.text), printable(f"{link.key.text} {link.weight:.0%}")) for link in links]
-    return Table(("word", "looked at"), rows)
