@@ -4,12 +4,16 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import ViTConfig, ViTForImageClassification
+
+from qkv.interop.source import Source
+from qkv.systems.classifier.importing import ImportReport, import_classifier
 
 WIDTH, DEPTH, HEADS, INNER, SIDE, PATCH = 48, 2, 3, 80, 32, 8
 LABELS = ["cat", "dog", "crane", "crane", "축구"]
@@ -35,7 +39,7 @@ def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], dict[str, Ten
     save_file(edit(load_file(folder / "model.safetensors")), folder / "model.safetensors")
 
 
-def hugging_face_folder(folder: Path, **options: object) -> Path:
+def hugging_face_folder(folder: Path, **options: Any) -> Path:
     """Saved by transformers itself."""
     config = ViTConfig(
         hidden_size=WIDTH,
@@ -81,7 +85,7 @@ def timm_weights(qkv_bias: bool = True, no_embed_class: bool = False, **_: objec
     return randomise({name: torch.empty(shape) for name, shape in shapes.items()})
 
 
-def timm_folder(folder: Path, **arguments: object) -> Path:
+def timm_folder(folder: Path, **arguments: bool) -> Path:
     """A checkpoint as timm's `push_to_hf_hub` lays it out."""
     sizes = {"img_size": SIDE, "patch_size": PATCH, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS}
     folder.mkdir()
@@ -140,3 +144,10 @@ def timm_logits(weights: dict[str, Tensor], images: Tensor, heads: int = HEADS) 
         x = x + linear(f"{at}.attn.proj", (scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
         x = x + linear(f"{at}.mlp.fc2", F.gelu(linear(f"{at}.mlp.fc1", norm(f"{at}.norm2", x))))
     return linear("head", norm("norm", x)[:, 0])
+
+
+def import_model(source: Path | str, out: Path) -> ImportReport:
+    """Make a classifier of a checkpoint."""
+    report = import_classifier(Source.open(str(source)), out)
+    assert report is not None
+    return report

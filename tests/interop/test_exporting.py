@@ -17,13 +17,14 @@ import onnxruntime
 import pytest
 import torch
 
+from qkv.config import parse
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.errors import QkvError
-from qkv.interop import export_classifier
-from qkv.interop.exporting import METADATA
+from qkv.interop.exporting import METADATA, export_classifier
 from qkv.model_directory import save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights
+from qkv.systems.classifier.saved import Saved
 from tiny import tiny_translator
 
 TINY = {"image_size": 16, "patch_size": 4, "d_model": 16, "n_heads": 2, "n_layers": 2, "d_ff": 24}
@@ -74,8 +75,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     tiny_translator(folder / "translator")
     for name, options in MODELS.items():
         model = make(**options)
-        config = {"model": asdict(model.config), **facts(model)}
-        save_model(folder / name, system="vit", config=config, weights=get_weights(model), files={})
+        saved = parse(Saved, {"model": asdict(model.config), **facts(model)}, "test")
+        save_model(folder / name, saved, get_weights(model), {})
     commands = {
         f"{name}.{suffix}": ["export", name, "--format", format_, "--out", f"new/{name}.{suffix}"]
         for name in (*MODELS, "translator")
@@ -101,7 +102,7 @@ def test_onnx(exported: tuple, name: str) -> None:
     onnx.checker.check_model(stored, full_check=True)
     opset = next(opset.version for opset in stored.opset_import if not opset.domain)
     metadata = {entry.key: json.loads(entry.value) for entry in stored.metadata_props}
-    assert metadata == {"system": "vit", **facts(model)}
+    assert metadata == {"system": "classifier", **facts(model)}
     session = onnxruntime.InferenceSession(path)
     for n in (1, 2, 7):
         images = torch.randn(n, model.config.channels, 16, 16)
@@ -120,7 +121,7 @@ def test_torch(exported: tuple, name: str) -> None:
     path, model = folder / f"{name}.pt2", make(**MODELS[name])
     extra = {METADATA: ""}
     program = torch.export.load(path, extra_files=extra).module()
-    assert json.loads(extra[METADATA]) == {"system": "vit", **facts(model)}
+    assert json.loads(extra[METADATA]) == {"system": "classifier", **facts(model)}
     for n in (1, 2, 7):
         images = torch.randn(n, model.config.channels, 16, 16)
         torch.testing.assert_close(program(images), model(images), atol=1e-5, rtol=0)
@@ -135,7 +136,7 @@ def test_only_what_was_asked_for_is_written(exported: tuple) -> None:
     assert {path.name for path in folder.iterdir()} == {name for name, (status, _, _) in results.items() if status == 0}
     status, out, err = results["translator.onnx"]
     assert (status, out) == (1, "")
-    assert err == "error: translator is a translator, which cannot be exported: only classifiers can\n"
+    assert err == "error: translator is a translator, which cannot be exported: use `qkv translate`\n"
 
 
 @pytest.fixture

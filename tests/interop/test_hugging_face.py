@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from transformers import ViTForImageClassification, ViTImageProcessor
 
 import qkv
-from interop.checkpoints import LABELS, SIDE, edit_json, edit_weights, hugging_face_folder
+from interop.checkpoints import LABELS, SIDE, edit_json, edit_weights, hugging_face_folder, import_model
+from qkv.cli.import_ import import_
 from qkv.errors import QkvError
-from qkv.interop import import_model
 from qkv.interop.parity import LIMIT
 
 
@@ -27,7 +27,7 @@ def reason(source: Path) -> str:
     """Why it is refused; nothing may be written."""
     out = source.parent / "ours"
     with pytest.raises(QkvError) as error:
-        import_model(str(source), out)
+        import_(str(source), out)
     assert not out.exists()
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -37,7 +37,7 @@ def reason(source: Path) -> str:
 @pytest.mark.parametrize("sides", [(SIDE, SIDE), (SIDE // 2, SIDE + 24)], ids=str)
 def test_logits(tmp_path: Path, options: dict, sides: tuple[int, int]) -> None:
     source = hugging_face_folder(tmp_path / "theirs", **options)
-    report = import_model(str(source), tmp_path / "ours")
+    report = import_model(source, tmp_path / "ours")
     assert [value <= 1e-5 for _, value in report.parity.differences] == [True, True]
     images = torch.randn(3, 3, *sides)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def test_logits(tmp_path: Path, options: dict, sides: tuple[int, int]) -> None:
 
 
 def test_names_of_either_version(source: Path) -> None:
-    on_disk = import_model(str(source), source.parent / "old")
+    on_disk = import_model(source, source.parent / "old")
     in_memory = ViTForImageClassification.from_pretrained(source).state_dict()
     old = {}
 
@@ -58,13 +58,13 @@ def test_names_of_either_version(source: Path) -> None:
 
     edit_weights(source, rename)
     assert in_memory.keys() != old.keys()
-    assert import_model(str(source), source.parent / "new") == on_disk
+    assert import_model(source, source.parent / "new") == on_disk
     weights = [(source.parent / name / "model.safetensors").read_bytes() for name in ("old", "new")]
     assert weights[0] == weights[1]
 
 
 def test_all_that_a_classifier_needs(source: Path) -> None:
-    report = import_model(str(source), source.parent / "ours")
+    report = import_model(source, source.parent / "ours")
     classifier = qkv.load(source.parent / "ours", device="cpu")
     assert classifier.labels == tuple(LABELS)
     assert not classifier.model.config.antialias
@@ -76,7 +76,7 @@ def test_all_that_a_classifier_needs(source: Path) -> None:
 
 @pytest.mark.parametrize("size", [(40, 60), (90, 35), (32, 32)])
 def test_pictures_are_prepared_alike(source: Path, size: tuple[int, int]) -> None:
-    import_model(str(source), source.parent / "ours")
+    import_model(source, source.parent / "ours")
     classifier = qkv.load(source.parent / "ours", device="cpu")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
     theirs = ViTImageProcessor.from_pretrained(source)(picture, return_tensors="pt")["pixel_values"][0]
@@ -85,21 +85,21 @@ def test_pictures_are_prepared_alike(source: Path, size: tuple[int, int]) -> Non
 
 def test_the_middle_cropped(source: Path) -> None:
     edit_json(source / "preprocessor_config.json", size={"shortest_edge": 40}, do_center_crop=True, crop_size=32)
-    import_model(str(source), source.parent / "ours")
+    import_model(source, source.parent / "ours")
     preprocessing = qkv.load(source.parent / "ours", device="cpu").preprocessing
     assert (preprocessing.resize, preprocessing.size, preprocessing.crop) == ("crop", 32, 0.8)
 
 
 def test_numbers_where_classes_have_no_names(source: Path) -> None:
     edit_json(source / "config.json", id2label=None, label2id=None, num_labels=len(LABELS))
-    import_model(str(source), source.parent / "ours")
+    import_model(source, source.parent / "ours")
     assert qkv.load(source.parent / "ours", device="cpu").labels == ("0", "1", "2", "3", "4")
 
 
 def test_a_head_that_is_not_read_may_be_there(source: Path) -> None:
-    import_model(str(source), source.parent / "without")
+    import_model(source, source.parent / "without")
     edit_weights(source, lambda weights: {**weights, "vit.pooler.dense.weight": torch.ones(2, 2)})
-    import_model(str(source), source.parent / "with")
+    import_model(source, source.parent / "with")
     without, with_ = (load_file(source.parent / name / "model.safetensors") for name in ("without", "with"))
     assert with_.keys() == without.keys()
     assert all(torch.equal(with_[name], without[name]) for name in without)
@@ -180,14 +180,14 @@ def test_other_logits_fail(source: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_missing_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    report = import_model(str(source), source.parent / "ours")
+    report = import_model(source, source.parent / "ours")
     assert str(report.parity) == "not compared: transformers is not installed"
-    assert json.loads((source.parent / "ours" / "config.json").read_text(encoding="utf-8"))["system"] == "vit"
+    assert json.loads((source.parent / "ours" / "config.json").read_text(encoding="utf-8"))["system"] == "classifier"
 
 
 def test_nothing_is_overwritten(source: Path) -> None:
     with pytest.raises(QkvError, match="is there already"):
-        import_model(str(source), source)
+        import_model(source, source)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "n" * 5000])

@@ -21,11 +21,12 @@ from interop.checkpoints import (
     WIDTH,
     edit_json,
     edit_weights,
+    import_model,
     timm_folder,
     timm_logits,
 )
+from qkv.cli.import_ import import_
 from qkv.errors import QkvError
-from qkv.interop import import_model
 
 
 class StandIn(nn.Module):
@@ -62,7 +63,7 @@ def reason(source: Path) -> str:
     """Why it is refused; nothing may be written."""
     out = source.parent / "ours"
     with pytest.raises(QkvError) as error:
-        import_model(str(source), out)
+        import_(str(source), out)
     assert not out.exists()
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -71,7 +72,7 @@ def reason(source: Path) -> str:
 @pytest.mark.parametrize("arguments", [{}, {"qkv_bias": False}, {"no_embed_class": True}], ids=str)
 def test_logits(tmp_path: Path, reference: str, arguments: dict) -> None:
     source = timm_folder(tmp_path / "theirs", **arguments)
-    report = import_model(str(source), tmp_path / "ours")
+    report = import_model(source, tmp_path / "ours")
     assert report.parity.reference == reference
     assert [size for size, _ in report.parity.differences] == [(SIDE, SIDE), (SIDE // 2, SIDE + 8)]
     assert all(value <= 1e-5 for _, value in report.parity.differences)
@@ -97,7 +98,7 @@ def test_wrong_heads_fail(tmp_path: Path, reference: str) -> None:
 
 
 def test_all_that_a_classifier_needs(source: Path) -> None:
-    report = import_model(str(source), source.parent / "ours")
+    report = import_model(source, source.parent / "ours")
     assert str(report.parity) == "not compared: timm is not installed"
     assert report.licence == f"see {source}"
     classifier = qkv.load(source.parent / "ours", device="cpu")
@@ -111,7 +112,7 @@ def test_all_that_a_classifier_needs(source: Path) -> None:
 
 def test_heads_by_the_name_of_the_size(source: Path) -> None:
     edit_json(source / "config.json", model_args={}, architecture="deit_tiny_patch16_224")
-    import_model(str(source), source.parent / "ours")
+    import_model(source, source.parent / "ours")
     assert qkv.load(source.parent / "ours", device="cpu").model.config.n_heads == 3
 
 
@@ -119,7 +120,7 @@ def test_the_older_layout_of_the_configuration(source: Path) -> None:
     recipe = {"input_size": [3, 32, 32], "interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "squash"}
     scale = {"mean": [0.5] * 3, "std": [0.5] * 3}
     edit_json(source / "config.json", pretrained_cfg=None, label_names=None, **recipe, **scale)
-    import_model(str(source), source.parent / "ours")
+    import_model(source, source.parent / "ours")
     classifier = qkv.load(source.parent / "ours", device="cpu")
     assert (classifier.preprocessing.resize, classifier.preprocessing.interpolation) == ("squash", "bilinear")
     assert classifier.labels == ("0", "1", "2", "3", "4")
@@ -130,7 +131,7 @@ def test_a_broken_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatch)
     (source.parent / "broken" / "timm.py").write_text('raise RuntimeError("operator torchvision::nms does not exist")')
     monkeypatch.delitem(sys.modules, "timm")
     monkeypatch.syspath_prepend(source.parent / "broken")
-    report = import_model(str(source), source.parent / "ours")
+    report = import_model(source, source.parent / "ours")
     reason = "operator torchvision::nms does not exist"
     assert str(report.parity) == f"not compared: timm cannot be imported here ({reason})"
 

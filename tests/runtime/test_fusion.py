@@ -7,7 +7,7 @@ from torch import nn
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.models.vit import ViT, ViTConfig
 from qkv.nn import Block, TransformerConfig
-from qkv.runtime import fused
+from qkv.runtime.fusion import fused
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch lacks oneDNN")
 

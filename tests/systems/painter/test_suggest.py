@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from qkv.config import parse
+from qkv.data.captions.measure import CaptionMeasure
 from qkv.data.pictures.measure import Measure
 from qkv.systems.codes.saved import Saved as SavedCodes
 from qkv.systems.codes.suggest import sizes as code_sizes
@@ -22,8 +23,8 @@ def codes(pictures: int, side: int, channels: int, **options) -> tuple[CodesConf
     return parse(CodesConfig, sections, "test"), training, reason
 
 
-def painter(*arguments, **options) -> tuple[PainterConfig, TrainingConfig, str]:
-    sections, reason = painter_sizes(*arguments, **options)
+def painter(pictures: int, longest: int, grid: int, **options) -> tuple[PainterConfig, TrainingConfig, str]:
+    sections, reason = painter_sizes(CaptionMeasure(pictures, 32, 3, longest), grid, **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
     return parse(PainterConfig, {"codes": "x", **sections}, "test"), training, reason

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qkv.config import parse
-from qkv.data.pictures.measure import Measure
+from qkv.data.captions.measure import CaptionMeasure
 from qkv.systems.scorer.saved import Saved
 from qkv.systems.scorer.suggest import sizes
 from qkv.systems.scorer.task import ScorerConfig
@@ -15,7 +15,7 @@ from qkv.train.config import TrainingConfig
 def scorer(
     pictures: int, side: int, channels: int, longest: int, **options
 ) -> tuple[ScorerConfig, TrainingConfig, str]:
-    sections, reason = sizes(Measure(pictures, side, channels), longest, **options)
+    sections, reason = sizes(CaptionMeasure(pictures, side, channels, longest), **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
     return parse(ScorerConfig, sections, "test"), training, reason

@@ -53,10 +53,8 @@ _SIZES = (
 
 
 def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
-    """What is there, if it is pictures with captions, or codes are given to draw with; in a few words."""
-    if set(options) - {"codes"}:
-        return None
-    return captions_at(data) or ("data that codes are given for" if options else None)
+    """What is there, if it is pictures with captions; in a few words."""
+    return None if options.keys() - {"codes"} else captions_at(data)
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
@@ -72,8 +70,7 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     check_system(codes, CODES, "make codes of pictures", f"train one that can: {first}")
     grid = read_saved(find_model(codes), SavedCodes).model.grid
     found = CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
-    how = {"on_accelerator": asked.on_accelerator, "initial": asked.initial}
-    sections, reason = sizes(found.pictures, found.longest, grid, **how)
+    sections, reason = sizes(found, grid, on_accelerator=asked.on_accelerator, initial=asked.initial)
     return Suggested(
         sections={"codes": codes, **with_corpora(sections, sources)},
         reason=reason,
@@ -83,20 +80,20 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
 
 
 def sizes(
-    pictures: int, longest: int, grid: int, on_accelerator: bool = False, initial: Saved | None = None
+    found: CaptionMeasure, grid: int, on_accelerator: bool = False, initial: Saved | None = None
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without codes and corpus, and the reason for them in one line.
 
     Args:
-        pictures: to train on.
-        longest: bytes of the longest of their captions.
+        found: what the pictures and their captions are like.
         grid: codes along a side of a picture.
         on_accelerator: whether a GPU trains it. A CPU takes batches in parts that several processes can share.
         initial: the painter to start from, whose sizes and vocabulary are kept. It needs fewer epochs and smaller steps
             than new weights.
     """
+    pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model, vocabulary, epochs, peak = _decoder(size, longest, grid), size.vocabulary, size.epochs, 1e-3
+    model, vocabulary, epochs, peak = _decoder(size, found.longest, grid), size.vocabulary, size.epochs, 1e-3
     if initial is not None:
         model, vocabulary = replace(initial.model, dropout=size.dropout), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4

@@ -8,7 +8,6 @@ from typing import Any
 
 from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.sources import CaptionSource
-from qkv.data.pictures.measure import Measure
 from qkv.reporter import Reporter
 from qkv.systems.scorer.saved import Saved
 from qkv.systems.suggestion import (
@@ -60,7 +59,7 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     """
     sources = sources_of(CaptionSource, asked)
     found = CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
-    sections, reason = sizes(found, found.longest, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
     return Suggested(
         sections=with_corpora(sections, sources),
         reason=reason,
@@ -70,13 +69,12 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
 
 
 def sizes(
-    found: Measure, longest: int, on_accelerator: bool = False, initial: Saved | None = None
+    found: CaptionMeasure, on_accelerator: bool = False, initial: Saved | None = None
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
     Args:
-        found: what the pictures are like.
-        longest: bytes of the longest of their captions.
+        found: what the pictures and their captions are like.
         on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and the batches of a step apart, so
             that several processes can share them; a GPU has them in one, where a picture is told from more captions.
         initial: the scorer to start from, whose sizes and vocabulary are kept. It needs fewer epochs and smaller steps
@@ -84,7 +82,7 @@ def sizes(
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model, vocabulary = _model(size, found, longest, on_accelerator), size.vocabulary
+    model, vocabulary = _model(size, found, on_accelerator), size.vocabulary
     epochs, peak = size.epochs, 1e-3
     if initial is not None:
         model, vocabulary = asdict(initial.model), initial.vocabulary
@@ -110,7 +108,7 @@ def sizes(
     return sections, reason
 
 
-def _model(size: _Size, found: Measure, longest: int, on_accelerator: bool) -> dict[str, Any]:
+def _model(size: _Size, found: CaptionMeasure, on_accelerator: bool) -> dict[str, Any]:
     """An encoder of pictures as a classifier's, and a shallower one of captions, which are short."""
     image = encoder(size.d_model, size.n_layers, found.side, found.channels, on_accelerator)
     text = {name: image[name] for name in ("d_model", "d_ff", "n_heads")}
@@ -118,7 +116,7 @@ def _model(size: _Size, found: Measure, longest: int, on_accelerator: bool) -> d
         "image": {**image, "pool": "mean", "dropout": size.dropout},
         "text": {
             **text,
-            "text_length": text_length(longest),
+            "text_length": text_length(found.longest),
             "n_layers": max(size.n_layers // 2, 2),
             "dropout": size.dropout,
         },

@@ -141,10 +141,10 @@ def _write(work: Work, blocks: Iterable[list[str]], output: Path | None) -> None
 
 def evaluate(
     model: Model,
-    src: Annotated[Path, typer.Option(help="Text, a sentence a line; .gz is unpacked.", show_default=False)],
-    ref: Annotated[Path, typer.Option(help="Its translation by a person, line by line.", show_default=False)],
-    from_: Annotated[str, typer.Option("--from", help="Language of --src.", show_default=False)],
-    to: Annotated[str, typer.Option(help="Language of --ref.", show_default=False)],
+    src: Annotated[Path | None, typer.Option(help="Text, a sentence a line; .gz is unpacked.")] = None,
+    ref: Annotated[Path | None, typer.Option(help="Its translation by a person, line by line.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Language of --src.")] = None,
+    to: Annotated[str | None, typer.Option(help="Language of --ref.")] = None,
     beam_size: BeamSize = None,
     as_json: AsJson = False,
 ) -> None:
@@ -154,6 +154,10 @@ def evaluate(
 
     from qkv.systems.translator.report import report
 
+    if src is None or ref is None or from_ is None or to is None:
+        given = {"--src": src, "--ref": ref, "--from": from_, "--to": to}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        raise QkvError(f"{model} is {SYSTEM.called}: to measure it, {missing} must be given too")
     Decoding(beam_size=beam_size)  # refuses what is no beam before a model is loaded
     sources, references = list(read_lines(src)), list(read_lines(ref))
     if len(sources) != len(references):
