@@ -1,7 +1,7 @@
 """From a picture to what a model reads."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,11 +14,7 @@ from qkv.data.pictures.transforms import Geometric, Size, apply, cut, scale
 Resize = Literal["crop", "squash"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
-}
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
 
 _LONGEST = 8  # times the shorter side
 
