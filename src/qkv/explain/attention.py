@@ -103,7 +103,14 @@ class AttentionRecord:
         return torch.stack([weights for (s, _, k), weights in self.weights.items() if (s, k) == (stack, kind)])
 
     def top(
-        self, word: str | int, n: int = 3, *, stack: Stack = "encoder", kind: Kind = "self", **place: int | None
+        self,
+        word: str | int,
+        n: int = 3,
+        *,
+        stack: Stack = "encoder",
+        kind: Kind = "self",
+        layer: int | None = None,
+        head: int | None = None,
     ) -> list[Link]:
         """The n links of a word that are strongest: `record.words().top("it", layer=2)`.
 
@@ -112,7 +119,7 @@ class AttentionRecord:
         Raises:
             QkvError: there is no such word, attention, layer or head.
         """
-        table = self.map(stack, kind, **place)
+        table = self.map(stack, kind, layer, head)
         texts = [token.text for token in table.queries]
         if isinstance(word, int):
             if not 0 <= word < len(texts):
@@ -134,7 +141,7 @@ class AttentionRecord:
 
         sides = (self.source, self.target_input, self.target_output)
         words = (tuple(merge(side, group) for group in group_words(side)) for side in sides)
-        return AttentionRecord(*words, {name: merged(name, weights) for name, weights in self.weights.items()})
+        return AttentionRecord(*words, weights={name: merged(name, weights) for name, weights in self.weights.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers: the three token lists, and each attention's weights as `[H][T][S]`."""

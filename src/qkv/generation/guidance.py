@@ -17,14 +17,10 @@ class GuidedState(Generic[State]):
     """Rows that know their condition and, behind them in the same order, their twins that do not.
 
     Both halves run as one batch: where decoding waits for the weights to be read, the twins cost next to nothing.
-
-    Attributes:
-        state: what the model's `start` returned for 2 N inputs.
-        rows: N.
     """
 
-    state: State
-    rows: int
+    state: State  # what the model's `start` returned for 2 N inputs
+    rows: int  # N
 
     def reorder(self, rows: Int[Tensor, "M"]) -> None:
         """Keep these rows and their twins, in this order; a row may be repeated or left out."""

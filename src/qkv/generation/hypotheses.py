@@ -81,12 +81,9 @@ class Live:
 
 
 class Kept:
-    """The best hypotheses of every search so far.
+    """The best `n_best` hypotheses of every search so far, each of which may generate as many tokens as `limits` says.
 
-    Args:
-        limits: most tokens that each search may generate, the end token included.
-        n_best: hypotheses to keep for each search.
-        length_penalty: exponent of the length in the score.
+    The end token counts. The score has the length to the power of `length_penalty`.
     """
 
     def __init__(self, limits: Int[Tensor, "R"], n_best: int, length_penalty: float) -> None:
@@ -110,7 +107,7 @@ class Kept:
         for search, tokens, points, log_probability in zip(searches, *columns, strict=True):
             kept = self._kept[search]
             kept.append(Hypothesis(tuple(tokens[:-1] if finished else tokens), points, log_probability, finished))
-            kept.sort(key=lambda hypothesis: (hypothesis.finished, hypothesis.score), reverse=True)
+            kept.sort(key=_rank, reverse=True)
             del kept[self.n_best :]
             if len(kept) == self.n_best and kept[-1].finished:
                 self._to_beat[search] = kept[-1].score
@@ -129,15 +126,13 @@ class Kept:
 
     def by_sentence(self, samples: int) -> list[list[Hypothesis]]:
         """All hypotheses of each input row, best first."""
-        return [
-            sorted(
-                (
-                    replace(hypothesis, sample=sample)
-                    for sample, kept in enumerate(self._kept[first : first + samples])
-                    for hypothesis in kept
-                ),
-                key=lambda hypothesis: (hypothesis.finished, hypothesis.score),
-                reverse=True,
-            )
-            for first in range(0, len(self._kept), samples)
-        ]
+        rows = []
+        for first in range(0, len(self._kept), samples):
+            numbered = enumerate(self._kept[first : first + samples])
+            found = [replace(hypothesis, sample=sample) for sample, kept in numbered for hypothesis in kept]
+            rows.append(sorted(found, key=_rank, reverse=True))
+        return rows
+
+
+def _rank(hypothesis: Hypothesis) -> tuple[bool, float]:
+    return hypothesis.finished, hypothesis.score

@@ -103,9 +103,6 @@ class DVAE(nn.Module):
 
     Halvings are strided convolutions and blocks are residual (van den Oord et al. 2017, section 4.1), widths double as
     in Ramesh et al. 2021 (appendix A.1): nothing is computed at the full resolution, where it costs most.
-
-    Args:
-        config: sizes and choices.
     """
 
     def __init__(self, config: DVAEConfig) -> None:
@@ -132,11 +129,7 @@ class DVAE(nn.Module):
         return DVAEOutput(*self._pixels(quantised.vectors), quantised.codes, quantised.penalty)
 
     def encode(self, images: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:
-        """The codes of pictures from 0 to 1.
-
-        Raises:
-            ValueError: a side of the pictures is no multiple of a code's.
-        """
+        """The codes of pictures from 0 to 1; ValueError as in `forward`."""
         return self.quantiser.encode(self._features(images))
 
     def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B C H W"]:
