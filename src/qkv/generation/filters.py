@@ -60,13 +60,9 @@ class MinLength:
 
 @dataclass(frozen=True)
 class ForcedPrefix:
-    """Every hypothesis begins with these tokens; their log-probabilities count in its score.
+    """Every hypothesis begins with these tokens; their log-probabilities count in its score."""
 
-    Attributes:
-        tokens: for all input rows, or one sequence for each (an empty one forces nothing).
-    """
-
-    tokens: Sequence[int] | Sequence[Sequence[int]]
+    tokens: Sequence[int] | Sequence[Sequence[int]]  # for all input rows, or for each (an empty one forces nothing)
 
     def __call__(self, log_probs: Float[Tensor, "N V"], live: Live) -> Float[Tensor, "N V"]:
         """Forbid everything but the next token of the prefix."""
@@ -128,13 +124,9 @@ class ForcedPrefix:
 
 @dataclass(frozen=True)
 class NoRepeatNgram:
-    """No n tokens in a row may occur twice (Paulus et al. 2018, section 2.5, with n = 3). The prompt does not count.
+    """No n tokens in a row may occur twice (Paulus et al. 2018, section 2.5, with n = 3). The prompt does not count."""
 
-    Attributes:
-        n: length of the sequences that may not come back; 1 forbids every token after its first use.
-    """
-
-    n: int
+    n: int  # 1 forbids every token after its first use
 
     def __post_init__(self) -> None:
         if self.n < 1:

@@ -34,20 +34,13 @@ class Live:
     """The hypotheses still being written, one a row; all are equally long.
 
     A *search* is what keeps its own results: one for each input row, or with several samples one for each sample.
-
-    Attributes:
-        tokens: generated so far, prompt excluded.
-        log_probability: of those tokens.
-        search: which search each row belongs to, ascending; rows of one search stand together.
-        samples: searches for each input row.
-        end_id: the token that finishes a hypothesis.
     """
 
-    tokens: Int[Tensor, "N L"]
-    log_probability: Float[Tensor, "N"]
-    search: Int[Tensor, "N"]
-    samples: int
-    end_id: int
+    tokens: Int[Tensor, "N L"]  # generated so far, prompt excluded
+    log_probability: Float[Tensor, "N"]  # of those tokens
+    search: Int[Tensor, "N"]  # to which each row belongs, ascending; rows of one search stand together
+    samples: int  # searches for each input row
+    end_id: int  # the token that finishes a hypothesis
 
     @property
     def length(self) -> int:

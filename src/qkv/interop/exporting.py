@@ -38,14 +38,8 @@ def export_classifier(model: ViT, metadata: Mapping[str, Any], format: str, out:
     """Write a classifier as one file, run it, and compare its logits with ours.
 
     The program reads "images", normalised pictures [B, C, H, W] of the trained size and any B, and gives "logits"
-    [B, K]. The file appears when it is checked.
-
-    Args:
-        model: on the CPU.
-        metadata: JSON values by name, each a metadata property for ONNX, all together the file metadata.json in that of
-            PyTorch.
-        format: `onnx`, or `torch` for a program that `torch.export.load` reads.
-        out: the file.
+    [B, K]. The file appears when it is checked. In the format `onnx` each JSON value of the metadata becomes a property
+    of the model; in `torch`, which `torch.export.load` reads, all together are its file metadata.json.
 
     Raises:
         QkvError: a library that ONNX needs is missing, the model is too large for the format, or its logits differ.

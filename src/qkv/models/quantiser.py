@@ -24,19 +24,12 @@ class Quantised:
 
 @dataclass(frozen=True)
 class CodeStatistics:
-    """How the codes of a codebook were used, by one batch or by many.
+    """How the codes of a codebook were used, by one batch or by many."""
 
-    Attributes:
-        counts: places that each code was given to.
-        sums: of the vectors at these places.
-        candidates: for each code, the vector of a random place, which is to replace the code if it is dead.
-        priorities: for each candidate, a random number; where batches are merged, the candidate with the highest stays.
-    """
-
-    counts: Float[Tensor, "*P K"]
-    sums: Float[Tensor, "*P K D"]
-    candidates: Float[Tensor, "*P K D"]
-    priorities: Float[Tensor, "*P K"]
+    counts: Float[Tensor, "*P K"]  # places that each code was given to
+    sums: Float[Tensor, "*P K D"]  # of the vectors at these places
+    candidates: Float[Tensor, "*P K D"]  # for each code, the vector of a random place, which replaces a dead one
+    priorities: Float[Tensor, "*P K"]  # of the candidates, random; the highest stays where batches are merged
 
     @staticmethod
     def of(vectors: Float[Tensor, "N D"], codes: Int[Tensor, "N"], n_codes: int) -> "CodeStatistics":

@@ -38,21 +38,13 @@ class Setting:
 
 
 class Task(ABC, Generic[Model, Source]):
-    """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden.
+    """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden."""
 
-    Attributes:
-        Config: the dataclass of a recipe's sections but `training`.
-        unit: what throughput counts, for example "tokens"; a key of `denominators`.
-        score: the metric in `evaluate`'s answer that is best when highest.
-        model: what is trained; the trainer moves it to its device.
-        data: where batches come from.
-    """
-
-    Config: ClassVar[type[Any]]
-    unit: ClassVar[str]
-    score: ClassVar[str]
-    model: Model
-    data: Source
+    Config: ClassVar[type[Any]]  # the dataclass of a recipe's sections but `training`
+    unit: ClassVar[str]  # what throughput counts, for example "tokens"; a key of `denominators`
+    score: ClassVar[str]  # the metric in `evaluate`'s answer that is best when highest
+    model: Model  # what is trained; the trainer moves it to its device
+    data: Source  # where batches come from
 
     @classmethod
     @abstractmethod
