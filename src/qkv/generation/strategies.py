@@ -3,8 +3,8 @@
 import math
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -52,9 +52,9 @@ class Strategy(Protocol):
 class Greedy:
     """The most probable token at each step."""
 
-    samples: ClassVar[int] = 1
-    n_best: ClassVar[int] = 1
-    length_penalty: ClassVar[float] = 0.0  # none: the score is the log-probability
+    samples: int = field(default=1, init=False, repr=False)
+    n_best: int = field(default=1, init=False, repr=False)
+    length_penalty: float = field(default=0.0, init=False, repr=False)  # none: the score is the log-probability
 
     def select(self, log_probs: Float[Tensor, "N V"], live: Live) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
         """Every row goes on with its best token."""
@@ -87,8 +87,8 @@ class Sampling:
     n: int = 1
     first: int = 0
     inputs: tuple[int, ...] = ()
-    n_best: ClassVar[int] = 1  # each sample is a search of its own
-    length_penalty: ClassVar[float] = 0.0  # none: the score is the log-probability
+    n_best: int = field(default=1, init=False, repr=False)  # each sample is a search of its own
+    length_penalty: float = field(default=0.0, init=False, repr=False)  # none: the score is the log-probability
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < math.inf:
@@ -163,7 +163,7 @@ class Beam:
     size: int = 5
     length_penalty: float = 1.0
     n_best: int = 1
-    samples: ClassVar[int] = 1
+    samples: int = field(default=1, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.size < 1:

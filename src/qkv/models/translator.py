@@ -110,7 +110,7 @@ class TranslatorModel(nn.Module):
             memory,
             context_mask=mask,
             is_causal=True,
-            recorder=recorder and partial(recorder, "decoder"),
+            recorder=None if recorder is None else partial(recorder, "decoder"),
         )
         return self.logits(x)
 
@@ -119,7 +119,7 @@ class TranslatorModel(nn.Module):
     ) -> Float[Tensor, "B S D"]:
         """The last encoder layer, which every decoder layer reads."""
         x = self._embed(self.source_embedding, source)
-        return self.encoder(x, mask=mask, recorder=recorder and partial(recorder, "encoder"))
+        return self.encoder(x, mask=mask, recorder=None if recorder is None else partial(recorder, "encoder"))
 
     def logits(self, features: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Scores over the target vocabulary, before the softmax."""

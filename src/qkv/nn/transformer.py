@@ -117,8 +117,8 @@ class Block(nn.Module):
         recorder: Recorder | None = None,
     ) -> Float[Tensor, "B T D"]:
         """One layer; see `Transformer.forward` for the arguments."""
-        tell_self = recorder and partial(recorder, "self")
-        tell_cross = recorder and partial(recorder, "cross")
+        tell_self = None if recorder is None else partial(recorder, "self")
+        tell_cross = None if recorder is None else partial(recorder, "cross")
 
         def attend_self(y: Tensor) -> Tensor:
             places = {"query_pos": query_pos, "key_pos": query_pos, "mask": mask, "is_causal": is_causal}
@@ -194,6 +194,6 @@ class Transformer(nn.Module):
                 context_mask=context_mask,
                 is_causal=is_causal,
                 cache=None if cache is None else cache.layers[layer],
-                recorder=recorder and partial(recorder, layer),
+                recorder=None if recorder is None else partial(recorder, layer),
             )
         return self.norm(x)
