@@ -21,16 +21,7 @@ _BATCH = 64  # pictures at once, which bounds the memory
 
 
 class Codes:
-    """A trained discrete VAE.
-
-    Args:
-        saved: what its config.json holds.
-        engine: runs the discrete VAE.
-
-    Attributes:
-        model: the discrete VAE.
-        preprocessing: from a picture to what the model reads.
-    """
+    """A trained discrete VAE: `model`, and `preprocessing` from a picture to what it reads."""
 
     def __init__(self, saved: Saved, engine: Engine[DVAE]) -> None:
         self.preprocessing = saved.preprocessing
@@ -38,11 +29,7 @@ class Codes:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Codes":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json and weights.
-            device: where to run; the accelerator if there is one unless given.
+        """Read a model folder, to run on the accelerator if there is one unless a device is given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.

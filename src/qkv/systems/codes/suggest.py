@@ -65,24 +65,16 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     sources = sources_of(PictureSource, asked)
     found = Measure.joined([measured(one, partial(measure, one, False, reporter)) for one in sources])
     sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(
-        sections=with_corpora(sections, sources),
-        reason=reason,
-        name=f"{name_of(asked.data[0])}-codes",
-        next_step=next_step(
-            "once each picture has captions: qkv train {data} --system painter --codes {run}", asked.data[0]
-        ),
-    )
+    then = next_step("once each picture has captions: qkv train {data} --system painter --codes {run}", asked.data[0])
+    name = f"{name_of(asked.data[0])}-codes"
+    return Suggested(sections=with_corpora(sections, sources), reason=reason, name=name, next_step=then)
 
 
 def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    Args:
-        found: what the pictures are like.
-        on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and batches in parts that several
-            processes can share.
-        initial: the discrete VAE to start from, whose sizes are kept.
+    A CPU is given smaller pictures, and batches in parts that several processes can share. The sizes of a model to
+    start from are kept.
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)

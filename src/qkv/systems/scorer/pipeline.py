@@ -20,23 +20,11 @@ from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.scorer.saved import Saved
 
 TOKENIZER = "tokenizer.model"
-
 _BATCH = 64  # pictures or captions at once, which bounds the memory
 
 
 class Scorer:
-    """A trained CLIP.
-
-    Args:
-        saved: what its config.json holds.
-        tokenizer: of captions.
-        engine: runs the two encoders.
-
-    Attributes:
-        model: the two encoders.
-        tokenizer: of captions.
-        preprocessing: from a picture to what the model reads.
-    """
+    """A trained CLIP: `model` has the two encoders; `tokenizer` and `preprocessing` make what they read."""
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[CLIP]) -> None:
         self.tokenizer, self.preprocessing = tokenizer, saved.preprocessing
@@ -44,11 +32,7 @@ class Scorer:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Scorer":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json, weights and a tokenizer.
-            device: where to run; the accelerator if there is one unless given.
+        """Read a model folder, to run on the accelerator if there is one unless a device is given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
@@ -64,15 +48,9 @@ class Scorer:
         return cls(saved, tokenizer, open_engine(model, device))
 
     def score(self, pictures: Picture | Sequence[Picture], captions: str | Sequence[str]) -> Float[Tensor, "P C"]:
-        """How well each picture goes with each caption.
+        """How well each picture goes with each caption: cosine similarities, from -1 to 1.
 
-        Args:
-            pictures: a picture or a list of them.
-            captions: a caption or a list of them.
-
-        Returns:
-            Cosine similarities, from -1 to 1: a picture a row, a caption a column. Only their order means something: a
-            model tells right from wrong at what scale it likes.
+        Only their order means something: a model tells right from wrong at what scale it likes.
 
         Raises:
             QkvError: a picture cannot be read, or a caption is empty or too long.
@@ -82,11 +60,7 @@ class Scorer:
         return self.embed_pictures(shown) @ self.embed_captions(said).T
 
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
-        """The cosine of each picture with a caption, as `Judge` says.
-
-        Raises:
-            QkvError: the caption is empty or too long.
-        """
+        """The cosine of each picture with a caption, as `Judge` says."""
         return self.score(list(images), caption)[:, 0].tolist()
 
     def embed_pictures(self, pictures: Sequence[Picture]) -> Float[Tensor, "P E"]:
