@@ -78,8 +78,9 @@ class CodesMeter:
         """What has been counted, with a line for each picture that could not be; a QkvError if that is all of them."""
         if not self._pictures:
             raise QkvError(f"no picture can be read{f'; the first: {unreadable[0]}' if unreadable else ''}")
-        means, codebook = (self._sums / self._pictures).tolist(), CodebookReport.of(self._counts)
-        return CodesReport(self._pictures, tuple(unreadable), *means, codebook, *torch.cat(self._shown, dim=1))
+        mean_psnr, mean_ssim = (self._sums / self._pictures).tolist()
+        codebook, shown = CodebookReport.of(self._counts), torch.cat(self._shown, dim=1)
+        return CodesReport(self._pictures, tuple(unreadable), mean_psnr, mean_ssim, codebook, shown[0], shown[1])
 
 
 def report(
@@ -88,16 +89,10 @@ def report(
     progress: Callable[[int, int], object] | None = None,
     look: Callable[[PictureBatch, Float[Tensor, "B C H W"]], None] | None = None,
 ) -> CodesReport:
-    """Reconstruct all pictures and compare.
+    """Reconstruct all pictures and compare; a QkvError if none can be read.
 
-    Args:
-        codes: what `qkv.load` returns.
-        pictures: the pictures.
-        progress: called after each batch with the pictures done, and how many there are.
-        look: called with each batch in which some can be read, and with their reconstructions, from 0 to 1.
-
-    Raises:
-        QkvError: no picture can be read.
+    After each batch `progress` is called with the pictures done, and how many there are; `look` with the batch, if some
+    of it can be read, and with the reconstructions of these, from 0 to 1.
     """
     meter, unreadable, done = CodesMeter(codes, len(pictures)), list[str](), 0
     for batch in pictures.batches(codes.preprocessing):

@@ -10,6 +10,7 @@ from typing import Any
 
 from qkv.data.pictures.decode import is_picture
 from qkv.data.pictures.measure import Measure, measure
+from qkv.data.pictures.preprocessing import fitting
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.table import column_names
 from qkv.models.dvae import DVAEConfig
@@ -57,11 +58,7 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits pictures, whatever is on them.
-
-    Raises:
-        QkvError: the pictures cannot be found, or none can be read.
-    """
+    """The recipe that suits pictures, whatever is on them; a QkvError if there are none that can be read."""
     sources = sources_of(PictureSource, asked)
     found = Measure.joined([measured(one, partial(measure, one, False, reporter)) for one in sources])
     sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
@@ -92,7 +89,7 @@ def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = 
     else:  # of the model to start from
         sections |= {"penalty_warmup": steps // 10, "temperature_steps": steps // 2}
     if initial is not None:
-        sections |= {name: getattr(initial.preprocessing, name) for name in ("resize", "crop", "interpolation")}
+        sections |= fitting(initial.preprocessing)
     reason = (
         f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
         f"{model.image_size} pixels, {model.grid} x {model.grid} codes of {model.codes:,}, {steps:,} steps of {_BATCH} "

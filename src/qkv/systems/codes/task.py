@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qkv.data.pictures.data import ImageBatch, ImageData, ImageDataConfig
-from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
+from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize, fitting
 from qkv.figures.grid import draw_reconstructions
 from qkv.files import atomic_file
 from qkv.metrics.codes import codebook_use, perplexity
@@ -72,15 +72,9 @@ class CodesConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """From a picture to what the model reads: numbers from 0 to 1."""
-        return Preprocessing(
-            size=self.model.image_size,
-            channels=self.model.channels,
-            mean=(0.0,) * self.model.channels,
-            std=(1.0,) * self.model.channels,
-            resize=self.resize,
-            crop=self.crop,
-            interpolation=self.interpolation,
-        )
+        n = self.model.channels
+        size, mean, std = self.model.image_size, (0.0,) * n, (1.0,) * n
+        return Preprocessing(size=size, channels=n, mean=mean, std=std, **fitting(self))
 
     @property
     def full_weight(self) -> float:
@@ -126,14 +120,12 @@ class CodesTask(Task[DVAE, ImageData]):
         schedules = {name: getattr(self.config, name) for name in ("temperature_steps", "penalty_warmup")}
         late = {name: steps for name, steps in schedules.items() if steps > max_steps}
         if self.config.model.quantiser == "gumbel" and late:
-            _log.warning(
+            said = (
                 "training.max_steps (%s) is reached before %s: the quantiser gumbel never comes to its final "
-                "temperature and penalty; set %s to %s or less, or training.max_steps higher",
-                f"{max_steps:,}",
-                " and ".join(f"{name} ({steps:,})" for name, steps in late.items()),
-                " and ".join(late),
-                f"{max_steps:,}",
+                "temperature and penalty; set %s to %s or less, or training.max_steps higher"
             )
+            when = " and ".join(f"{name} ({steps:,})" for name, steps in late.items())
+            _log.warning(said, f"{max_steps:,}", when, " and ".join(late), f"{max_steps:,}")
 
     def begin_step(self, step: int) -> None:
         """Set the temperature and the penalty's weight (Ramesh et al. 2021, appendix A.2)."""

@@ -198,9 +198,8 @@ class Painter:
         """Codes of pictures after captions that are tokens already (`draw_codes`), some of them at a time."""
         each = self.model.config.image_length - (0 if prime is None else len(prime))
         done, total = 0, len(tokens) * strategy.n * each
-        captions_at_once = max(_ROWS // strategy.n, 1)
         drawn: list[Int[Tensor, "S N"]] = []
-        for part in torch.arange(len(tokens)).split(captions_at_once):
+        for part in torch.arange(len(tokens)).split(max(_ROWS // strategy.n, 1)):
             samples = []
             for first in range(0, strategy.n, _ROWS):
                 here = replace(strategy, first=first, n=min(_ROWS, strategy.n - first))

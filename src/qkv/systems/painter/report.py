@@ -131,14 +131,9 @@ def report(
 ) -> PainterReport:
     """Draw pictures for captions and measure them.
 
-    Args:
-        painter: what `qkv.load` returns.
-        data: captions with their pictures, and the pictures that the painter was trained on, if known.
-        judge: reads classes from pictures. The class of a caption is that of its picture, if that has one; else it is
-            the one label of the judge that the caption names (`named_label`).
-        limit: draw no more than so many captions, evenly chosen.
-        progress: called now and then.
-        **options: as `Painter.drawings` takes them; `n` is the number of pictures for each caption.
+    The judge reads classes from pictures. The class of a caption is that of its picture, if that has one; else it is
+    the one label of the judge that the caption names (`named_label`). With a limit no more than so many captions are
+    drawn, chosen by chance, but always the same. The options are those of `Painter.drawings`.
 
     Raises:
         QkvError: there is no caption that the painter can read, the class of a caption is not known to the judge, no

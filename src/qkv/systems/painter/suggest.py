@@ -48,11 +48,7 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits captioned pictures.
-
-    Raises:
-        QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
-    """
+    """The recipe that suits captioned pictures; a QkvError where these, their captions or their codes are missing."""
     sources, codes = suggestion.sources_of(CaptionSource, asked), asked.options.get("codes", "")
     first = suggestion.next_step("qkv train {data} --system codes --out CODES", asked.data[0]).format()
     if not codes:
@@ -61,12 +57,9 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     grid = read_saved(find_model(codes), SavedCodes).model.grid
     found = suggestion.measured_captions(sources, reporter)
     sections, reason = sizes(found, grid, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(
-        sections={"codes": codes, **suggestion.with_corpora(sections, sources)},
-        reason=reason,
-        name=suggestion.name_of(asked.data[0]),
-        next_step='when this is done: qkv draw {run} "A CAPTION"',
-    )
+    sections = {"codes": codes, **suggestion.with_corpora(sections, sources)}
+    name, then = suggestion.name_of(asked.data[0]), 'when this is done: qkv draw {run} "A CAPTION"'
+    return Suggested(sections=sections, reason=reason, name=name, next_step=then)
 
 
 def sizes(
@@ -79,7 +72,16 @@ def sizes(
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model, vocabulary, epochs, peak = _decoder(size, found.longest, grid), size.vocabulary, size.epochs, 1e-3
+    model = DalleConfig(
+        grid=grid,
+        text_length=suggestion.text_length(found.longest),
+        d_model=size.d_model,
+        d_ff=4 * size.d_model,
+        n_layers=size.n_layers,
+        n_heads=size.d_model // 32,
+        dropout=size.dropout,
+    )
+    vocabulary, epochs, peak = size.vocabulary, size.epochs, 1e-3
     if initial is not None:
         model, vocabulary = replace(initial.model, dropout=size.dropout), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4
@@ -98,15 +100,3 @@ def sizes(
         "pictures"
     )
     return sections, reason
-
-
-def _decoder(size: _Size, longest: int, grid: int) -> DalleConfig:
-    return DalleConfig(
-        grid=grid,
-        text_length=suggestion.text_length(longest),
-        d_model=size.d_model,
-        d_ff=4 * size.d_model,
-        n_layers=size.n_layers,
-        n_heads=size.d_model // 32,
-        dropout=size.dropout,
-    )

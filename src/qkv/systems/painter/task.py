@@ -125,7 +125,7 @@ class PainterTask(Task[Dalle, CaptionData]):
             set_weights(model, part_of(read_weights(initial), DECODER), str(initial))
         say(
             f"{count(get_weights(model)):,} parameters, vocabulary {len(data.tokenizer):,}; "
-            f"{config.model.image_length} codes of {sizes.codes:,} a picture",
+            f"{config.model.image_length} codes of {sizes.codes:,} a picture"
         )
         if not (kept := setting.folder / "codes").exists():  # the run goes on where the original has changed or gone
             with atomic_folder(kept) as temporary:

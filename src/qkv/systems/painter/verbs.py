@@ -146,12 +146,10 @@ def evaluate(
     model: Model,
     data: _Data,
     judge: Annotated[
-        str | None,
-        typer.Option(metavar="CLASSIFIER", help="Say how often it reads the caption's class in a picture."),
+        str | None, typer.Option(metavar="CLASSIFIER", help="Say how often it reads the caption's class in a picture.")
     ] = None,
     train: Annotated[
-        Path | None,
-        typer.Option(metavar="DATA", help="The training pictures, to find copies; a recipe names its own."),
+        Path | None, typer.Option(metavar="DATA", help="The training pictures, to find copies; a recipe names its own.")
     ] = None,
     n: _N = 4,
     limit: Annotated[int | None, typer.Option(min=1, help="Captions to draw, evenly chosen; or all.")] = None,

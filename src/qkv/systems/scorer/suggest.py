@@ -7,6 +7,7 @@ from typing import Any
 
 from qkv.data.captions.measure import CaptionMeasure
 from qkv.data.captions.sources import CaptionSource
+from qkv.data.pictures.preprocessing import fitting
 from qkv.reporter import Reporter
 from qkv.systems import suggestion
 from qkv.systems.scorer.saved import Saved
@@ -42,20 +43,13 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits captioned pictures.
-
-    Raises:
-        QkvError: the pictures or their captions cannot be found, or none can be read.
-    """
+    """The recipe that suits captioned pictures; a QkvError if there are none that can be read, or no captions."""
     sources = suggestion.sources_of(CaptionSource, asked)
     found = suggestion.measured_captions(sources, reporter)
     sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(
-        sections=suggestion.with_corpora(sections, sources),
-        reason=reason,
-        name=f"{suggestion.name_of(asked.data[0])}-scorer",
-        next_step='when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}',
-    )
+    then = 'when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}'
+    name = f"{suggestion.name_of(asked.data[0])}-scorer"
+    return Suggested(sections=suggestion.with_corpora(sections, sources), reason=reason, name=name, next_step=then)
 
 
 def sizes(
@@ -84,7 +78,7 @@ def sizes(
         "training": {**suggestion.training(steps, parts), "learning_rate": peak, "weight_decay": 0.05, "beta2": 0.98},
     }
     if initial is not None:
-        sections |= {name: getattr(initial.preprocessing, name) for name in ("resize", "crop", "interpolation")}
+        sections |= fitting(initial.preprocessing)
     pixels = image["image_size"]
     reason = (
         f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {pixels} x {pixels} pixels, "

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qkv.data.captions.data import CaptionBatch, CaptionData, CaptionDataConfig
-from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
+from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize, fitting
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.figures.gallery import draw_samples
 from qkv.files import atomic_file
@@ -61,17 +61,8 @@ class ScorerConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """From a picture to what the model reads: numbers from -1 to 1."""
-        sizes = self.model.image
-        half = (0.5,) * sizes.channels
-        return Preprocessing(
-            size=sizes.image_size,
-            channels=sizes.channels,
-            mean=half,
-            std=half,
-            resize=self.resize,
-            crop=self.crop,
-            interpolation=self.interpolation,
-        )
+        n, half = self.model.image.channels, (0.5,) * self.model.image.channels
+        return Preprocessing(size=self.model.image.image_size, channels=n, mean=half, std=half, **fitting(self))
 
 
 class ScorerTask(Task[CLIP, CaptionData]):
