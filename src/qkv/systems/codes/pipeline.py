@@ -29,22 +29,14 @@ class Codes:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Codes":
-        """Read a model folder, to run on the accelerator if there is one unless a device is given.
-
-        Raises:
-            QkvError: something is missing, damaged or does not fit together.
-        """
+        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
         saved = read_saved(folder, Saved)
         model = DVAE(saved.model)
         set_weights(model, read_weights(folder), str(folder))
         return cls(saved, open_engine(model, device))
 
     def encode(self, pictures: Sequence[Picture]) -> Int[Tensor, "N h w"]:
-        """The codes of pictures, a grid of them for each.
-
-        Raises:
-            QkvError: a picture cannot be read; the message names it.
-        """
+        """The codes of pictures, a grid of them for each; a QkvError names one that cannot be read."""
         grid, how = self.model.config.grid, self.preprocessing
         found = [torch.empty(0, grid, grid, dtype=torch.int64)]
         for start in range(0, len(pictures), _BATCH):

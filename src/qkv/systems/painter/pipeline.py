@@ -53,22 +53,17 @@ class DrawingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture with its codes, row by row, and what candidates were ordered by.
-
-    With `rerank`, the score is how much likelier the caption makes the codes, in nats; with a `scorer`, what that says
-    of the picture.
-    """
+    """A picture with its codes, row by row, and what candidates were ordered by, if they were."""
 
     image: Image.Image
     codes: Int[Tensor, "N"]
-    score: float | None = None
+    score: float | None = (
+        None  # with `rerank` how much likelier the caption makes the codes, in nats; else the scorer's
+    )
 
 
 class Painter:
-    """A trained DALL-E: `model` is the decoder, `codes` the discrete VAE that it draws with.
-
-    It follows captions as closely as `guidance` says unless it is told otherwise.
-    """
+    """A trained DALL-E: `model` is the decoder, `codes` the discrete VAE that it draws with."""
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
         self.model, self.codes, self._engine = engine.model, codes, engine
@@ -76,11 +71,7 @@ class Painter:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Painter":
-        """Read a model folder, to run on the accelerator if there is one unless a device is given.
-
-        Raises:
-            QkvError: something is missing, damaged or does not fit together.
-        """
+        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
         saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
         if len(tokenizer) != saved.vocabulary:
             raise QkvError(
@@ -110,10 +101,8 @@ class Painter:
         """Pictures for a caption, or for each of a list of them, which then gives a list of lists.
 
         The same seed gives the same picture, by itself and anywhere in a batch; more pictures leave the first as they
-        were.
-
-        `progress` is called with the codes chosen so far and how many there will be, of all pictures; the options and
-        errors are those of `drawings`.
+        were. `progress` is called with the codes chosen so far and how many there will be, of all pictures; the options
+        and errors are those of `drawings`.
         """
         if isinstance(captions, str):
             return self.draw([captions], progress=progress, **options)[0]

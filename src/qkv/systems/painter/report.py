@@ -79,14 +79,7 @@ class NearestReport:
 
 @dataclass(frozen=True)
 class PainterReport:
-    """Scores of a painter.
-
-    Attributes:
-        diversity: the mean distance of two pictures of the same caption, as a root mean square of differences between
-            pixels, from 0 to 1; None if there is one picture of each.
-        fid: the Fréchet distance of drawn from real pictures over the judge's features; None if there is no judge or
-            too few pictures, as `why_no_fid` says.
-    """
+    """Scores of a painter."""
 
     prompts: tuple[Prompt, ...]
     images: list[list[Image.Image]]  # the pictures drawn for each
@@ -94,10 +87,10 @@ class PainterReport:
     codebook: CodebookReport  # of the codes of drawn pictures
     reconstruction: CodesReport  # of the real pictures
     fidelity: Fidelity | None  # None without a judge
-    diversity: float | None
+    diversity: float | None  # mean distance of two pictures of a caption, measured as in `Distances`; None for one each
     nearest: NearestReport | None  # None if the training pictures are unknown
-    fid: float | None
-    why_no_fid: str
+    fid: float | None  # Fréchet distance of drawn from real pictures over the judge's features
+    why_no_fid: str  # empty if there is one
 
     @property
     def drawn(self) -> int:
@@ -106,18 +99,11 @@ class PainterReport:
 
     def to_json(self) -> dict[str, Any]:
         """The fields but for the pictures themselves, as plain lists and numbers."""
-        return {
-            "captions": len(self.prompts),
-            "pictures": self.drawn,
-            "left_out": self.left_out,
-            "codebook": asdict(self.codebook),
-            "reconstruction": self.reconstruction.to_json(),
-            "fidelity": self.fidelity and asdict(self.fidelity),
-            "diversity": self.diversity,
-            "nearest": self.nearest and asdict(self.nearest),
-            "fid": self.fid,
-            "why_no_fid": self.why_no_fid,
-        }
+        fields = {name: value for name, value in vars(self).items() if name not in ("prompts", "images")}
+        for name in ("codebook", "fidelity", "nearest"):
+            fields[name] = fields[name] and asdict(fields[name])
+        fields["reconstruction"] = self.reconstruction.to_json()
+        return {"captions": len(self.prompts), "pictures": self.drawn, **fields}
 
 
 def report(

@@ -92,19 +92,14 @@ class PainterTask(Task[Dalle, CaptionData]):
     score = "code_likelihood"
 
     def __init__(self, config: PainterConfig, data: CaptionData, model: Dalle, codes: Codes, setting: Setting) -> None:
-        self.config, self.data, self.model = config, data, model
-        self._codes, self._seed, self._folder = codes, setting.seed, setting.folder
-        self._drawings = b""
+        self.config, self.data, self.model, self._codes = config, data, model, codes
+        self._seed, self._folder, self._drawings = setting.seed, setting.folder, b""
 
     @classmethod
     def create(cls, config: PainterConfig, setting: Setting) -> "PainterTask":
-        """As in `Task`, with codes of all pictures.
+        """As in `Task`, with codes of all pictures; the tokenizer of the initial model is kept.
 
-        The run keeps a copy of the discrete VAE; `drawings.png` is drawn there at each validation. The tokenizer of the
-        initial model is kept.
-
-        Raises:
-            QkvError: the data or the discrete VAE cannot be used, or the initial model is of other sizes or codes.
+        The run keeps a copy of the discrete VAE; `drawings.png` is drawn there at each validation.
         """
         say, initial, place = setting.reporter.say, setting.initial, setting.folder / "data"
         folder = _find_codes(config.codes, setting.folder / "codes")
@@ -155,15 +150,13 @@ class PainterTask(Task[Dalle, CaptionData]):
         return {"text tokens": weight * text, "codes": (1 - weight) * image}
 
     def evaluate(self) -> dict[str, float]:
-        """How well captions tell what their pictures look like, in nats a token; draws a few of them too.
-
-        `code_likelihood` is the geometric mean of the probabilities of the right codes, in percent.
-        """
+        """How well captions tell what their pictures look like, in nats a token; draws a few of them too."""
         painter = Painter(self._saved, self.data.tokenizer, Engine(self.model), self._codes)
         text, image = likelihood(painter, self.data.validation_batches())
         self._draw(painter)
         loss = self.config.text_weight * text + (1 - self.config.text_weight) * image
-        return {"loss": loss, "text": text, "image": image, "code_likelihood": 100 * math.exp(-image)}
+        right = 100 * math.exp(-image)  # the geometric mean of the probabilities of the right codes, in percent
+        return {"loss": loss, "text": text, "image": image, "code_likelihood": right}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a model directory that holds the decoder and the discrete VAE."""
@@ -223,8 +216,7 @@ def _tokenizer_of(initial: Path, config: PainterConfig, codes: Codes) -> Tokeniz
     saved = read_saved(initial, Saved)
     asked = sizes_of(config.model, config.tokenizer.vocabulary)
     refuse_other_sizes(asked, sizes_of(saved.model, saved.vocabulary))
-    theirs = part_of(read_weights(initial), CODES)
-    # As they may have been stored.
+    theirs = part_of(read_weights(initial), CODES)  # may have been stored with half the digits
     ours = {name: weight.half().cpu() for name, weight in get_weights(codes.model).items()}
     if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name].half()) for name in ours):
         raise QkvError(f"codes: {config.codes} is not the discrete VAE that {initial} draws with: choose that one")

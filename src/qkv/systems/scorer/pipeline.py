@@ -32,11 +32,7 @@ class Scorer:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Scorer":
-        """Read a model folder, to run on the accelerator if there is one unless a device is given.
-
-        Raises:
-            QkvError: something is missing, damaged or does not fit together.
-        """
+        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
         saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
         if len(tokenizer) != saved.vocabulary:
             raise QkvError(
@@ -53,7 +49,7 @@ class Scorer:
         Only their order means something: a model tells right from wrong at what scale it likes.
 
         Raises:
-            QkvError: a picture cannot be read, or a caption is empty or too long.
+            QkvError: a picture cannot be read, or a caption is empty or too long; the message names it.
         """
         shown = [pictures] if isinstance(pictures, str | Path | bytes | Image.Image | np.ndarray) else pictures
         said = [captions] if isinstance(captions, str) else captions
@@ -64,11 +60,7 @@ class Scorer:
         return self.score(list(images), caption)[:, 0].tolist()
 
     def embed_pictures(self, pictures: Sequence[Picture]) -> Float[Tensor, "P E"]:
-        """Pictures as vectors of length 1, whose products with those of captions are what `score` gives.
-
-        Raises:
-            QkvError: a picture cannot be read; the message names it.
-        """
+        """Pictures as vectors of length 1; errors as of `score`, whose cosines are their products with captions'."""
         found, how = [torch.empty(0, self.model.config.d_shared)], self.preprocessing
         for start in range(0, len(pictures), _BATCH):
             part = (open_picture(one, how.channels, how.shorter_side) for one in pictures[start : start + _BATCH])
@@ -76,11 +68,7 @@ class Scorer:
         return torch.cat(found)
 
     def embed_captions(self, captions: Sequence[str]) -> Float[Tensor, "C E"]:
-        """Captions as vectors of length 1.
-
-        Raises:
-            QkvError: a caption is empty or too long; the message names it.
-        """
+        """Captions as vectors of length 1; errors as of `score`."""
         read = read_captions(captions, self.tokenizer, self.model.config.text.text_length)
         found = [torch.empty(0, self.model.config.d_shared)]
         parts = zip(*(part.split(_BATCH) for part in read), strict=True)

@@ -39,11 +39,6 @@ class Pairs:
         return Pairs(*(part[rows] for part in vars(self).values()))
 
     @property
-    def cosines(self) -> Float[Tensor, "N N"]:
-        """How well each picture (rows) goes with each caption (columns)."""
-        return self.images @ self.captions.T
-
-    @property
     def right(self) -> Bool[Tensor, "N N"]:
         """Which captions are right for which pictures (`belong`)."""
         return belong(self.pictures, self.tokens)
@@ -58,8 +53,9 @@ def report(pairs: Pairs, candidates: int, seed: int) -> tuple[float, float]:
     captions = pictures = 0
     for rows, new in candidate_sets(total, candidates, seed):
         here = pairs.chosen(rows)
-        captions += int(finds(here.cosines, here.right)[:new].sum())
-        pictures += int(finds(here.cosines.T, here.right.T)[:new].sum())
+        cosines, right = here.images @ here.captions.T, here.right
+        captions += int(finds(cosines, right)[:new].sum())
+        pictures += int(finds(cosines.T, right.T)[:new].sum())
     return captions / total, pictures / total
 
 
