@@ -1,7 +1,11 @@
 """From a picture to what a model reads."""
 
 from dataclasses import dataclass
+<<<<<<< HEAD
 from typing import Literal, get_args
+=======
+from typing import Any, Literal
+>>>>>>> short-d
 
 import numpy as np
 import torch
@@ -88,6 +92,11 @@ class Preprocessing:
     def __call__(self, image: Image.Image) -> Float[Tensor, "C H W"]:
         """A picture of the right mode, fitted and normalised."""
         return self.normalise(to_pixels(self.fit(image)))
+
+
+def fitting(source: Any) -> dict[str, Any]:
+    """What a configuration or a `Preprocessing` says of how pictures are made to fit."""
+    return {name: getattr(source, name) for name in ("resize", "crop", "interpolation")}
 
 
 def to_pixels(image: Image.Image) -> UInt8[Tensor, "C H W"]:
