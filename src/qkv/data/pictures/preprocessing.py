@@ -1,11 +1,7 @@
 """From a picture to what a model reads."""
 
 from dataclasses import dataclass
-<<<<<<< HEAD
-from typing import Literal, get_args
-=======
-from typing import Any, Literal
->>>>>>> short-d
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
