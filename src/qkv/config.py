@@ -21,11 +21,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping.
-
-    Raises:
-        QkvError: the file is missing, is not YAML or holds something else.
-    """
+    """A YAML file that holds one mapping; refuses a file that is missing, is not YAML or holds something else."""
     import yaml
 
     try:
@@ -66,12 +62,7 @@ def assign(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any
 
 
 def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
-    """Build a dataclass, and the dataclasses in it, from nested mappings.
-
-    Args:
-        cls: a dataclass.
-        data: field names to values.
-        where: the origin of `data`, named in errors.
+    """Build a dataclass, and the dataclasses in it, from nested mappings; `where` is their origin, named in errors.
 
     Raises:
         QkvError: a field is unknown (the nearest valid one is named), missing, of the wrong type or contradictory.

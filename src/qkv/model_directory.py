@@ -38,11 +38,8 @@ S = TypeVar("S", bound=Saved)
 def save_model(folder: Path, saved: Saved, weights: "Mapping[str, Tensor]", files: Mapping[str, bytes]) -> None:
     """Write a model directory, whole or not at all; one that is already there is replaced.
 
-    Args:
-        folder: where to write.
-        saved: what config.json holds besides the format and the system's name.
-        weights: parameters by name, none of them twice; stored in the dtype they have.
-        files: further files by name: the tokenizer, the model card.
+    Weights are parameters by name, none of them twice, and keep their dtype. `files` are further ones, by name: the
+    tokenizer, the model card.
     """
     from safetensors.torch import save_file
 
@@ -72,11 +69,7 @@ def read_saved(folder: Path, kind: type[S]) -> S:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The parsed `config.json`.
-
-    Raises:
-        QkvError: it is missing, damaged, or of another format.
-    """
+    """The parsed `config.json`; refuses one that is missing, damaged, or of another format."""
     path = Path(folder) / CONFIG
     try:
         config = json.loads(path.read_bytes().decode("utf-8"))
@@ -163,11 +156,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def fetch(name: str, files: Sequence[str]) -> Path:
-    """Files of a repository on the Hugging Face Hub, in a folder here.
-
-    Args:
-        name: "owner/name".
-        files: their names, or patterns of such; no other file is fetched.
+    """Files of a repository "owner/name" on the Hugging Face Hub, by name or pattern, in a folder here; no others.
 
     Raises:
         QkvError: there is no such repository, or the hub cannot be reached.

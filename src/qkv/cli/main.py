@@ -39,11 +39,7 @@ def verbs() -> dict[str, str]:
 
 
 def find_function(verb: str, words: Sequence[str]) -> Callable[..., Any]:
-    """The typed function that does a verb.
-
-    Args:
-        verb: one of `verbs`.
-        words: what follows it.
+    """The typed function that does a verb, given the words behind it.
 
     Raises:
         QkvError: the model among the words cannot do it, or there is no such model.

@@ -17,15 +17,11 @@ _OF_DATA = ("temperature", "max_source_tokens")  # found on the training or vali
 def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
     """Write the model whose weights are the mean of the models' (model soups, Wortsman et al. 2022).
 
-    It makes sense for models that were trained on from the same one. Everything but the weights is the first model's.
-
-    Args:
-        folders: model directories of one system, with the same sizes, tokenizer and labels; two or more.
-        out: the directory to write; must not be there yet.
-        shares: how much of each; equal if not given. They are divided by their sum.
+    It makes sense for models that were trained on from the same one, with the same sizes, tokenizer and labels.
+    Everything but the weights is the first model's. Shares are equal if not given, and are divided by their sum.
 
     Raises:
-        QkvError: the models do not fit together, or a share is not positive.
+        QkvError: the models do not fit together, a share is not positive, or `out` is there already.
     """
     shares = [1.0] * len(folders) if shares is None else shares
     if len(folders) < 2 or len(shares) != len(folders) or min(shares) <= 0:

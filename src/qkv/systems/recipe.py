@@ -19,31 +19,20 @@ RECIPE = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how.
+    """What to train and how."""
 
-    Attributes:
-        system: whose task and model.
-        seed: of new weights, data order, dropout and subword sampling.
-        initial: a trained model to start from: a bundled model's name, a model folder or a run. None starts from new
-            weights.
-        task: the task's own configuration: data, tokenizer, model, loss.
-        training: the loop's configuration.
-    """
-
-    system: System
-    seed: int
+    system: System  # whose task and model
+    seed: int  # of new weights, data order, dropout and subword sampling
+    # a trained model to start from: a bundled model's name, a model folder or a run. None starts from new weights
     initial: str | None
-    task: Any
-    training: TrainingConfig
+    task: Any  # the task's own configuration: data, tokenizer, model, loss
+    training: TrainingConfig  # the loop's configuration
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], where: str, assignments: Iterable[str] = ()) -> "Recipe":
-        """Check and complete a recipe.
+        """Check and complete a recipe: `system`, `seed`, `initial`, `training`, and fields of the task's configuration.
 
-        Args:
-            data: `system`, `seed`, `initial`, `training`, and the fields of the task's configuration.
-            where: the origin of `data`, named in errors.
-            assignments: `section.field=value`, each replacing or adding one field.
+        Each assignment, `section.field=value`, replaces or adds one field. `where` is the origin of `data`, for errors.
 
         Raises:
             QkvError: a field is unknown, missing, of the wrong type or contradictory.

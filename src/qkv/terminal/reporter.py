@@ -27,9 +27,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 class TerminalReporter(Reporter):
     """Writes to standard error. Where that is no terminal, progress with a status is a line every half minute.
 
-    Args:
-        console: another place to write to.
-        silent: write nothing, as all processes of a training but the first do.
+    A silent one writes nothing, as in all processes of a training but the first.
     """
 
     def __init__(self, console: Console | None = None, *, silent: bool = False) -> None:

@@ -44,18 +44,7 @@ class Prediction:
 
 
 class Classifier:
-    """A trained classifier of pictures.
-
-    Args:
-        saved: what its config.json holds.
-        engine: runs the Vision Transformer.
-
-    Attributes:
-        model: the Vision Transformer.
-        labels: the classes, in the order of the model's outputs.
-        preprocessing: from a picture to what the model reads.
-        temperature: what logits are divided by (Guo et al. 2017).
-    """
+    """A trained classifier of pictures: `labels` in the order of the model's outputs; `temperature` divides its logits."""
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
         self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature
@@ -63,11 +52,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Classifier":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json and weights.
-            device: where to run; the accelerator if there is one unless given.
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
@@ -123,11 +108,7 @@ class Classifier:
         return found
 
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
-        """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says.
-
-        Raises:
-            QkvError: the caption names no label, or several.
-        """
+        """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says."""
         label = named_label(caption, self.labels)
         found = []
         for _, logits in self.logits(images, self._opened):
@@ -149,9 +130,7 @@ class Classifier:
     ) -> Iterator[tuple[T, Float[Tensor, "K"] | QkvError]]:
         """Each item with the logits of its picture, before calibration, or with what is wrong with it; in order.
 
-        Args:
-            items: whatever stands for a picture.
-            read: makes the picture of an item; called in threads, a batch ahead of the model.
+        `read` makes the picture of an item; it is called in threads, a batch ahead of the model.
         """
 
         def prepare(item: T) -> Tensor | QkvError:

@@ -34,28 +34,19 @@ _SCALES = ("mean", "std", "resize", "crop", "interpolation")
 class ClassifierConfig:
     """Everything about training a classifier but the loop.
 
-    Attributes:
-        data: what to train and validate on.
-        model: its sizes.
-        label_smoothing: share of the probability spread over all classes (Szegedy et al. 2016, section 7).
-        mean: of each channel, which pictures are shifted by.
-        std: of each channel, which they are scaled by.
-        resize: `crop` keeps the proportions and cuts off what is too much, `squash` keeps everything.
-        crop: share of the shorter side that is kept by `crop`.
-        interpolation: when pictures are resized.
-
     The last five default to those of the model that training starts from. With new weights, mean and std are 0.5 for
     each channel, and the others have the defaults of `Preprocessing`.
     """
 
-    data: ImageDataConfig
-    model: ViTConfig = field(default_factory=ViTConfig)
-    label_smoothing: float = 0.1
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    data: ImageDataConfig  # what to train and validate on
+    model: ViTConfig = field(default_factory=ViTConfig)  # its sizes
+    label_smoothing: float = 0.1  # share of the probability spread over all classes (Szegedy et al. 2016, section 7)
+    mean: tuple[float, ...] | None = None  # of each channel, which pictures are shifted by
+    std: tuple[float, ...] | None = None  # of each channel, which they are scaled by
+    # `crop` keeps the proportions and cuts off what is too much, `squash` keeps everything
     resize: Resize | None = None
-    crop: float | None = None
-    interpolation: Interpolation | None = None
+    crop: float | None = None  # share of the shorter side that is kept by `crop`
+    interpolation: Interpolation | None = None  # when pictures are resized
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -142,9 +133,6 @@ class ClassifierTask(Task[ViT, ImageData]):
         """Find the pictures, report on them and draw some of them augmented, and build a model.
 
         The head of the initial model is kept only if it has the same classes.
-
-        Raises:
-            QkvError: the data cannot be used, or the initial model is of other sizes.
         """
         say = setting.reporter.say
         start = None if setting.initial is None else _Initial.read(setting.initial, config.model)

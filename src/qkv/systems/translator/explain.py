@@ -12,16 +12,7 @@ from qkv.systems.translator.result import Translation
 def explain(
     translator: Translator, text: str, to: str, from_: str | None = None
 ) -> tuple[Translation, AttentionRecord]:
-    """Translate a sentence and record where the model looks while it does.
-
-    Args:
-        translator: what `qkv.load` returns.
-        text: one sentence.
-        to: the language to translate into.
-        from_: the language of the text; checked if given.
-
-    Returns:
-        The translation, and its attention piece by piece; `.words()` of it is by words.
+    """Translate a sentence and record where the model looks at each piece; `.words()` of the record is by words.
 
     Raises:
         QkvError: the text is empty or longer than the model takes at once, or the model lacks the language or has no
@@ -37,14 +28,7 @@ def explain(
 
 
 def record_translation(model: Model, codec: Codec, text: str, translation: str, to: str) -> AttentionRecord:
-    """The attention in one teacher-forced pass over a sentence and any translation of it.
-
-    Args:
-        model: the translator.
-        codec: its tokenizers.
-        text: one sentence.
-        translation: what the model made of it, or another translation that is of interest.
-        to: the language of the translation.
+    """The attention in one teacher-forced pass over a sentence and any translation of it, the model's own or another.
 
     Raises:
         QkvError: the model has no attention, does not translate into `to`, or has too few positions for a sentence.

@@ -20,14 +20,9 @@ from qkv.systems.translator.lines import Work, check_lines, file_blocks
 
 
 def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any], reporter: Reporter) -> None:
-    """Translate each line of a file.
+    """Translate each line of a file, which is read through before anything is written.
 
-    Args:
-        work: translates lines.
-        source: UTF-8 text; read through before anything is written.
-        output: appears when it is whole.
-        key: all that the result depends on but the texts; "model" names the model.
-        reporter: is told of the work.
+    `key` holds all that the result depends on but the texts; its "model" names the model.
 
     Raises:
         QkvError: the source cannot be read or is not UTF-8.

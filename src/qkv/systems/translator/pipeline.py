@@ -36,33 +36,17 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class _Job:
-    """What the model is asked to translate: a part of a text.
+    """What the model is asked to translate: a part of a text."""
 
-    Attributes:
-        source: its token ids.
-        size: tokens or characters of it, whichever are fewer: text spelled in bytes has several tokens a character,
-            and needs no translation of that length.
-        prefix: token ids with which its translation begins.
-    """
-
-    source: tuple[int, ...]
+    source: tuple[int, ...]  # its token ids
+    # tokens or characters of it, whichever are fewer: text spelled in bytes has several tokens a character, and needs
+    # no translation of that length
     size: int
-    prefix: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()  # token ids with which its translation begins
 
 
 class Translator:
-    """A trained translator.
-
-    Args:
-        saved: what its config.json holds.
-        codec: its tokenizers.
-        engine: runs the model.
-
-    Attributes:
-        model: encoder and decoder.
-        codec: tokenizers and directions.
-        max_source_tokens: longer sources, tag and end token included, are split.
-    """
+    """A trained translator; texts of more than `max_source_tokens` tokens, tag and end included, are split."""
 
     def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
         self.codec, self.max_source_tokens = codec, saved.longest_source
@@ -70,11 +54,7 @@ class Translator:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Translator":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json, weights and tokenizer.
-            device: where to run; the accelerator if there is one unless given.
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
@@ -98,9 +78,9 @@ class Translator:
         self,
         text: str,
         to: str,
-        from_: str | None = None,
+        from_: str | None = ...,
         *,
-        progress: Progress | None = None,
+        progress: Progress | None = ...,
         **options: Unpack[DecodingOptions],
     ) -> Translation: ...
 
@@ -109,9 +89,9 @@ class Translator:
         self,
         text: Sequence[str],
         to: str,
-        from_: str | None = None,
+        from_: str | None = ...,
         *,
-        progress: Progress | None = None,
+        progress: Progress | None = ...,
         **options: Unpack[DecodingOptions],
     ) -> list[Translation]: ...
 
@@ -131,8 +111,7 @@ class Translator:
             to: the language to translate into.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
-            options: how to search, see `Decoding`: beam_size=5, n_best=1, length_penalty, temperature, top_k, top_p,
-                seed, min_length, max_length, no_repeat_ngram, prefix.
+            options: how to search, see `Decoding`.
 
         Returns:
             A translation for a string, a list of them in the same order for a sequence.
@@ -160,15 +139,7 @@ class Translator:
         return results[0] if isinstance(text, str) else results
 
     def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
-        """Translate greedily, piece by piece.
-
-        Args:
-            text: any text.
-            to: the language to translate into.
-            from_: the language of the text.
-
-        Returns:
-            An iterator over pieces of text; together they are `translate(text, to, beam_size=1)`.
+        """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`.
 
         Raises:
             QkvError: the model lacks the language.
@@ -177,11 +148,7 @@ class Translator:
         return self._stream(text, to)
 
     def check_languages(self, to: str, from_: str | None = None) -> None:
-        """Refuse what the model is not trained for.
-
-        Raises:
-            QkvError: names what there is, and the nearest to what was asked for.
-        """
+        """Refuse what the model is not trained for, naming what there is and the nearest to what was asked for."""
         if to not in self.codec.targets:
             raise QkvError(f"the model does not translate into {to!r}; {_known(to, self.codec.targets)}")
         if from_ is None:

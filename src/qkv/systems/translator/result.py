@@ -80,13 +80,9 @@ _NOTHING = Candidate(("",))
 def combine(
     parts: Sequence[str], candidates: Sequence[Sequence[Candidate]], n_best: int, length_penalty: float
 ) -> Translation:
-    """The translation of a text from the candidates of each of its parts.
+    """The translation of a text from candidates for each of its parts: best first, none for a part that holds nothing.
 
-    Args:
-        parts: the text, cut.
-        candidates: for each part, best first; none for a part that holds nothing.
-        n_best: most alternatives to give; those with equal texts count once.
-        length_penalty: exponent of the length in the score.
+    Gives at most `n_best` alternatives; those with equal texts count once.
     """
 
     def best(choices: Iterable[Candidate]) -> list[Candidate]:
