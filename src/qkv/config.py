@@ -61,6 +61,15 @@ def assign(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any
     return result
 
 
+def flat(data: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """The fields of nested `data`, by names such as `section.field`."""
+    fields: dict[str, Any] = {}
+    for name, value in data.items():
+        nested = isinstance(value, Mapping)
+        fields |= flat(value, f"{section}{name}.") if nested else {f"{section}{name}": value}
+    return fields
+
+
 def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """Build a dataclass, and the dataclasses in it, from nested mappings; `where` is their origin, named in errors.
 

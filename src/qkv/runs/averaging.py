@@ -1,12 +1,12 @@
 """One model whose weights are the mean of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
+from qkv.config import flat
 from qkv.errors import QkvError
 from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_saved, read_weights, save_model
 from qkv.systems.registry import system_of
@@ -47,7 +47,7 @@ def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] |
 
 def _check_alike(first: Path, other: Path) -> None:
     """Refuse models that differ in more than weights, rates of dropout, calibration and what is written about them."""
-    ours, theirs = (_flat(read_config(folder)) for folder in (first, other))
+    ours, theirs = (flat(read_config(folder)) for folder in (first, other))
     for name in sorted(ours.keys() & theirs.keys()):  # a field that one lacks is newer than it is
         if ours[name] != theirs[name] and "drop" not in name and name not in _OF_DATA:
             values = f"{name} is {theirs[name]!r} in one, {ours[name]!r} in the other"
@@ -58,10 +58,3 @@ def _check_alike(first: Path, other: Path) -> None:
     sizes = [{name: weight.shape for name, weight in read_weights(folder).items()} for folder in (first, other)]
     if sizes[0] != sizes[1]:
         raise QkvError(f"{other} and {first} cannot be averaged: their weights have different names or sizes")
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a configuration, those of its sections as `section.field`."""
-    sections = {name: value for name, value in config.items() if isinstance(value, dict)}
-    flat = {name: value for name, value in config.items() if name not in sections}
-    return flat | {f"{section}.{name}": value for section in sections for name, value in sections[section].items()}

@@ -45,8 +45,7 @@ def print_table(table: Table) -> None:
 
 def write_json(path: Path, fields: Mapping[str, object]) -> None:
     """One JSON object as a file."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(fields, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_bytes(path, f"{json.dumps(fields, ensure_ascii=False)}\n".encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

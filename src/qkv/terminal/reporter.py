@@ -4,18 +4,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -32,7 +22,7 @@ class TerminalReporter(Reporter):
 
     def __init__(self, console: Console | None = None, *, silent: bool = False) -> None:
         self._console = console or Console(stderr=True, quiet=silent)
-        self._bar: Progress | None = None
+        self._bar: bars.Progress | None = None
         self._part = ""
         self._last_line = time.monotonic()
 
@@ -67,19 +57,11 @@ class TerminalReporter(Reporter):
         if done == total:
             self._end_bar()
 
-    def _new_bar(self, what: str, done: int) -> Progress:
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        bar = Progress(*columns, console=self._console, transient=True)
+    def _new_bar(self, what: str, done: int) -> bars.Progress:
+        text = bars.TextColumn
+        past = bars.SpinnerColumn(), text("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), _Rate()
+        time_ = text("{task.fields[status]}"), bars.TimeElapsedColumn(), text("left"), bars.TimeRemainingColumn()
+        bar = bars.Progress(*past, *time_, console=self._console, transient=True)
         bar.add_task(what, total=None, completed=done, status="")
         bar.start()
         return bar
@@ -90,8 +72,8 @@ class TerminalReporter(Reporter):
             self._bar = None
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
+class _Rate(bars.ProgressColumn):
+    def render(self, task: bars.Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -32,19 +32,14 @@ _READERS = 4  # threads that decode pictures while the model computes; decoding 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A class that a picture may be of.
-
-    Attributes:
-        label: its name.
-        probability: that it is, calibrated on the validation pictures of the model.
-    """
+    """A class that a picture may be of, with the probability that it is, calibrated on the model's validation."""
 
     label: str
     probability: float
 
 
 class Classifier:
-    """A trained classifier of pictures: `labels` in the order of the model's outputs; `temperature` divides its logits."""
+    """A trained classifier of pictures; `labels` are in the order of the outputs, `temperature` divides logits."""
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
         self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature
@@ -64,9 +59,8 @@ class Classifier:
 
     def metadata(self) -> dict[str, object]:
         """What another program needs to know beside the logits, as JSON values."""
-        preprocessing = asdict(self.preprocessing)
-        labels, temperature = list(self.labels), self.temperature
-        return {"system": Saved.system, "labels": labels, "preprocessing": preprocessing, "temperature": temperature}
+        how, labels = asdict(self.preprocessing), list(self.labels)
+        return {"system": Saved.system, "labels": labels, "preprocessing": how, "temperature": self.temperature}
 
     @overload
     def classify(
@@ -99,9 +93,7 @@ class Classifier:
         if top_k < 1:
             raise QkvError(f"top_k must be at least 1, not {top_k}")
         found: list[list[Prediction]] = []
-        for _, answer in self.stream(images, top_k):
-            if isinstance(answer, QkvError):
-                raise answer
+        for answer in _good(self.stream(images, top_k)):
             found.append(answer)
             if progress is not None:
                 progress(len(found), len(images))
@@ -110,12 +102,7 @@ class Classifier:
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
         """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says."""
         label = named_label(caption, self.labels)
-        found = []
-        for _, logits in self.logits(images, self._opened):
-            if isinstance(logits, QkvError):
-                raise logits
-            found.append(self._probabilities(logits)[label].item())
-        return found
+        return [self._probabilities(logits)[label].item() for logits in _good(self.logits(images, self._opened))]
 
     def stream(
         self, images: Iterable[Picture], top_k: int = 5
@@ -173,6 +160,14 @@ class Classifier:
             Prediction(self.labels[label], probability)
             for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
+
+
+def _good(answers: Iterable[tuple[Any, R | QkvError]]) -> Iterator[R]:
+    """What there is for each item; the first error is raised."""
+    for _, answer in answers:
+        if isinstance(answer, QkvError):
+            raise answer
+        yield answer
 
 
 def _loaded(picture: Picture) -> Picture:

@@ -12,13 +12,7 @@ from torch import Tensor
 from qkv.config import nearest
 from qkv.data.pictures.sources import Pictures
 from qkv.errors import QkvError
-from qkv.metrics.classification import (
-    ClassScore,
-    calibration_error,
-    class_scores,
-    confusion_matrix,
-    top_k_accuracy,
-)
+from qkv.metrics.classification import ClassScore, calibration_error, class_scores, confusion_matrix, top_k_accuracy
 from qkv.systems.classifier.pipeline import Classifier
 
 

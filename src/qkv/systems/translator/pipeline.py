@@ -39,9 +39,7 @@ class _Job:
     """What the model is asked to translate: a part of a text."""
 
     source: tuple[int, ...]  # its token ids
-    # tokens or characters of it, whichever are fewer: text spelled in bytes has several tokens a character, and needs
-    # no translation of that length
-    size: int
+    size: int  # tokens or characters, the fewer: text spelled in bytes needs no translation of as many tokens
     prefix: tuple[int, ...] = ()  # token ids with which its translation begins
 
 
@@ -67,11 +65,6 @@ class Translator:
         model = make_model(saved.model, saved.vocabulary, saved.target_vocabulary)
         set_weights(model, read_weights(folder), str(folder))
         return cls(saved, codec, open_engine(model, device))
-
-    @property
-    def directions(self) -> tuple[tuple[str, str], ...]:
-        """(from, to) pairs that the model is trained for."""
-        return self.codec.directions
 
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload] (a str is a sequence of str, too)
@@ -157,16 +150,14 @@ class Translator:
             raise QkvError(f"the model does not translate from {from_!r}; {_known(from_, self.codec.sources)}")
         if from_ == to:
             raise QkvError(f"the text is in {to!r} already: name another language to translate into")
-        if (from_, to) not in self.directions:
-            others = [source for source, target in self.directions if target == to]
+        if (from_, to) not in self.codec.directions:
+            others = [source for source, target in self.codec.directions if target == to]
             raise QkvError(f"the model translates into {to!r} from {', '.join(others)} only, not from {from_!r}")
 
     def _prefix(self, decoding: Decoding) -> tuple[int, ...]:
         [prefix] = self.codec.encode_target([decoding.prefix])
         if decoding.max_length is not None and decoding.max_length <= len(prefix):
-            raise QkvError(
-                f"the prefix has {len(prefix)} tokens, max_length is {decoding.max_length}; it must be above"
-            )
+            raise QkvError(f"the prefix has {len(prefix)} tokens: max_length must be above, not {decoding.max_length}")
         return tuple(prefix)
 
     def _jobs(self, parts: Sequence[str], to: str) -> list[_Job | None]:
@@ -209,27 +200,20 @@ class Translator:
         strategy = decoding.strategy
         if isinstance(strategy, Sampling):
             strategy = strategy.for_inputs(job.source for job in batch)
-        return generate(
-            self._engine.decode,
-            self._start(batch, max(limits)),
-            self._begin(len(batch)),
-            strategy,
-            end_id=END,
-            max_length=limits,
-            filters=decoding.filters([job.prefix for job in batch]),
-        )
+        state, begin = self._start(batch, max(limits))
+        filters = decoding.filters([job.prefix for job in batch])
+        return generate(self._engine.decode, state, begin, strategy, end_id=END, max_length=limits, filters=filters)
 
     def _limit(self, job: _Job, decoding: Decoding) -> int:
         """Most tokens to generate: a function of the job alone, not of the batch it is in."""
         limit = decoding.max_length or max(2 * job.size + 10, decoding.min_length + 1) + len(job.prefix)
         return min(limit, self._positions or limit)
 
-    def _start(self, batch: Sequence[_Job], limit: int) -> Any:
+    def _start(self, batch: Sequence[_Job], limit: int) -> tuple[Any, Tensor]:
+        """The model's state, and the tokens that translations begin with."""
         lengths = torch.tensor([len(job.source) for job in batch])
-        return self._engine.start(pad([job.source for job in batch]), lengths, limit + 1)
-
-    def _begin(self, rows: int) -> Tensor:
-        return torch.full((rows, 1), BEGIN, device=self._engine.device)
+        state = self._engine.start(pad([job.source for job in batch]), lengths, limit + 1)
+        return state, torch.full((len(batch), 1), BEGIN, device=self._engine.device)
 
     def _text(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         return [_CONTROL.sub(" ", text).strip() for text in self.codec.decode(tokens)]
@@ -240,8 +224,7 @@ class Translator:
         for part, job in zip(parts, self._jobs(parts, to), strict=True):
             shown = 0
             for so_far in self._stream_part(job) if job else ():
-                new = so_far[shown:]
-                if new:
+                if new := so_far[shown:]:
                     yield separator(before, last, new[0]) + new if last and not shown else new
                     shown, last = len(so_far), new[-1]
             before = part
@@ -249,10 +232,9 @@ class Translator:
     def _stream_part(self, job: _Job) -> Iterator[str]:
         """The translation so far, after each token; each begins with the one before."""
         limit = self._limit(job, Decoding())
-        state, begin = self._start([job], limit), self._begin(1)
-        steps = stream(self._engine.decode, state, begin, Greedy(), end_id=END, max_length=limit)
+        state, begin = self._start([job], limit)
         tokens: list[int] = []
-        for step in steps:
+        for step in stream(self._engine.decode, state, begin, Greedy(), end_id=END, max_length=limit):
             tokens += [token for _, token in step]
             # The bytes of an unfinished character decode to U+FFFD until its last one comes.
             yield self._text([tokens])[0].rstrip("\ufffd").rstrip()
@@ -260,13 +242,8 @@ class Translator:
 
 
 def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
-    return Candidate(
-        (text,),
-        hypothesis.log_probability,
-        len(hypothesis.tokens) + hypothesis.finished,
-        goes_round(hypothesis.tokens, job.source),
-        not hypothesis.finished,
-    )
+    length, repeated = len(hypothesis.tokens) + hypothesis.finished, goes_round(hypothesis.tokens, job.source)
+    return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished)
 
 
 def _known(language: str, known: Sequence[str]) -> str:

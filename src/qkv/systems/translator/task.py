@@ -124,11 +124,8 @@ def _codec_of(initial: Path, config: TranslatorTaskConfig) -> Codec:
     """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
     codec = Codec.load(initial, vars(saved))
-    asked, known = (
-        {f"model.{name}": size for name, size in asdict(one).items()} for one in (config.model, saved.model)
-    )
-    asked["tokenizer.vocabulary"], known["tokenizer.vocabulary"] = config.tokenizer.vocabulary, codec.vocabulary
-    refuse_other_sizes(asked, known)
+    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": codec.vocabulary}}
+    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
     return codec
 
 
