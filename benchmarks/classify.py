@@ -26,7 +26,9 @@ from torch import Tensor, nn
 
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.models.vit import ViT, ViTConfig
+from qkv.runtime.engine import open_engine
 from qkv.systems.classifier.pipeline import Classifier
+from qkv.systems.classifier.saved import Saved
 
 SIZE, CLASSES = 224, 1000
 PACKAGES = ("qkv", "torch", "timm", "transformers", "onnxruntime", "openvino")
@@ -91,10 +93,11 @@ def main() -> None:
 def inference(sizes: Sizes, images: Tensor, console: Console) -> dict[str, Turn]:
     """One forward pass of each contestant that is there."""
     ours = sizes.ours().eval()
-    labels = [str(number) for number in range(CLASSES)]
     half = (0.5, 0.5, 0.5)
-    classifier = Classifier(ours, labels, Preprocessing(size=SIZE, channels=3, mean=half, std=half))
-    bfloat = Classifier(sizes.ours().bfloat16(), labels, classifier.preprocessing)
+    preprocessing = Preprocessing(size=SIZE, channels=3, mean=half, std=half)
+    saved = Saved(model=ours.config, labels=tuple(map(str, range(CLASSES))), preprocessing=preprocessing)
+    classifier = Classifier(saved, open_engine(ours, kind="fused"))
+    bfloat = Classifier(saved, open_engine(sizes.ours().bfloat16(), kind="fused"))
     found: dict[str, Turn] = {
         "qkv": lambda: classifier.run(images),
         "qkv bfloat16": lambda: bfloat.run(images.bfloat16()),
@@ -145,7 +148,7 @@ def timm_model(sizes: Sizes) -> nn.Module | None:
     if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not None:
         declare_torchvision_operators()
     try:
-        import timm
+        import timm  # pyright: ignore[reportMissingImports]: where it is installed
     except Exception:  # timm needs torchvision, which fails in its own ways beside a PyTorch it was not built for
         return None
     return timm.create_model(sizes.name, num_classes=CLASSES).eval()
@@ -172,7 +175,7 @@ def hugging_face_model(sizes: Sizes) -> nn.Module | None:
         num_attention_heads=sizes.n_heads,
         num_hidden_layers=sizes.n_layers,
         intermediate_size=4 * sizes.d_model,
-        num_labels=CLASSES,
+        num_labels=CLASSES,  # pyright: ignore[reportCallIssue]: every configuration takes it
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
@@ -198,7 +201,7 @@ def onnx_contestants(model: ViT, images: Tensor) -> dict[str, Turn]:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         found[name] = lambda session=session: session.run(None, {"images": pixels})
     if importlib.util.find_spec("openvino") is not None:
-        import openvino
+        import openvino  # pyright: ignore[reportMissingImports]: where it is installed
 
         core = openvino.Core()
         threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}

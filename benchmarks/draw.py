@@ -90,7 +90,7 @@ def hugging_face(captions: torch.Tensor) -> Turn:
     mask = torch.ones_like(captions)
 
     def draw() -> None:
-        written = model.generate(
+        written = model.generate(  # pyright: ignore[reportAttributeAccessIssue]: comes from a mixin
             captions,
             attention_mask=mask,
             do_sample=True,
@@ -106,7 +106,7 @@ def hugging_face(captions: torch.Tensor) -> Turn:
 
 def dalle_pytorch(captions: torch.Tensor) -> Turn:
     """The model of DALLE-pytorch of the same sizes, with full attention and its cache."""
-    from dalle_pytorch import DALLE, DiscreteVAE
+    from dalle_pytorch import DALLE, DiscreteVAE  # pyright: ignore[reportMissingImports]: where it is installed
 
     vae = DiscreteVAE(image_size=4 * GRID, num_layers=2, num_tokens=CODES, codebook_dim=64, hidden_dim=16)
     model = DALLE(

@@ -76,7 +76,7 @@ def tokenised_lowercased(outputs: Sequence[str], references: Sequence[str], lang
     normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
 
     def tokens(text: str) -> str:
-        return tokenizer.tokenize(normalizer.normalize(text), return_str=True, escape=False).lower()
+        return str(tokenizer.tokenize(normalizer.normalize(text), return_str=True, escape=False)).lower()
 
     metric = BLEU(tokenize="none", force=True)
     return metric.corpus_score([tokens(text) for text in outputs], [[tokens(text) for text in references]]).score

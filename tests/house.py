@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from qkv.systems.registry import PARTS
 from qkv.systems.system import FUNCTIONS, Suggested, System
@@ -24,10 +25,11 @@ def faults_of(system: System) -> Iterator[str]:
         if not (folder / f"{part}.py").is_file():
             yield f"{system.name} has no {part}.py"
             return
+    saved: Any
     saved, pipeline, task = system.part("saved").Saved, system.part("pipeline").Pipeline, system.part("task").TASK
-    if not dataclasses.is_dataclass(saved) or not saved.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if not (dataclasses.is_dataclass(saved) and getattr(saved, "__dataclass_params__").frozen):  # noqa: B009
         yield f"{system.name}: Saved is no frozen dataclass"
-    if saved.system != system.name or not isinstance(inspect.getattr_static(saved, "knows"), property):
+    if getattr(saved, "system", "") != system.name or not isinstance(inspect.getattr_static(saved, "knows"), property):
         yield f"{system.name}: Saved.system must be its name, and Saved.knows a property"
     if list(inspect.signature(pipeline.load).parameters) != ["folder", "device"]:
         yield f"{system.name}: Pipeline.load must take a folder and a device"

@@ -1,11 +1,14 @@
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from qkv import model_directory
 from qkv.errors import QkvError
-from qkv.model_directory import find_model, local_model, read_config, read_weights, save_model
+from qkv.model_directory import find_model, local_model, read_config, read_saved, read_weights, save_model, write_model
 from qkv.runs.averaging import average_models
 
 
@@ -15,8 +18,8 @@ def weights() -> dict[str, torch.Tensor]:
 
 
 def save(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
-    save_model(
-        folder, system="translator", config={"directions": [["en", "de"]]}, weights=weights, files={"x.model": b"\0x"}
+    write_model(
+        folder, {"format": 1, "system": "translator", "directions": [["en", "de"]]}, weights, {"x.model": b"\0x"}
     )
     return folder
 
@@ -42,7 +45,7 @@ def test_saving_replaces_and_a_failure_leaves_the_old_model(tmp_path, weights):
     save(folder, {"a": torch.zeros(1)})
     assert list(read_weights(folder)) == ["a"]
     with pytest.raises(TypeError):
-        save_model(folder, system="translator", config={"x": object()}, weights={}, files={})
+        write_model(folder, {"format": 1, "system": "translator", "x": object()}, {}, {})
     assert list(read_weights(folder)) == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -109,7 +112,7 @@ def test_bad_weights(tmp_path):
 
 
 def test_all_files_are_as_readable_as_the_folder_owner_wants(tmp_path: Path) -> None:
-    save_model(tmp_path / "m", system="s", config={}, weights={"a": torch.zeros(1)}, files={"README.md": b"x"})
+    write_model(tmp_path / "m", {"format": 1, "system": "s"}, {"a": torch.zeros(1)}, {"README.md": b"x"})
     assert len({path.stat().st_mode for path in (tmp_path / "m").iterdir()}) == 1
 
 
@@ -119,8 +122,8 @@ CONFIG_OF_ALIKE = {"model": {"d_model": 4}}
 def make_alike(folder: Path, value: float, **config) -> Path:
     stored = {"a": torch.full((2, 3), value, dtype=torch.float16)}
     config = {"model": {"d_model": 4, "dropout": value / 10}, **config}
-    save_model(
-        folder, system="translator", config=config, weights=stored, files={"x.model": b"x", "README.md": b"card"}
+    write_model(
+        folder, {"format": 1, "system": "translator", **config}, stored, {"x.model": b"x", "README.md": b"card"}
     )
     return folder
 
@@ -149,7 +152,7 @@ def test_models_that_do_not_fit_are_not_averaged(tmp_path):
     (other / "x.model").write_bytes(b"y")
     with pytest.raises(QkvError, match=r"x\.model differs"):
         average_models([first, other], out)
-    save_model(tmp_path / "short", system="translator", config=CONFIG_OF_ALIKE, weights={}, files={"x.model": b"x"})
+    write_model(tmp_path / "short", {"format": 1, "system": "translator", **CONFIG_OF_ALIKE}, {}, {"x.model": b"x"})
     with pytest.raises(QkvError, match="different names or sizes"):
         average_models([first, tmp_path / "short"], out)
     with pytest.raises(QkvError, match="two or more models"):
@@ -159,3 +162,39 @@ def test_models_that_do_not_fit_are_not_averaged(tmp_path):
     with pytest.raises(QkvError, match=r"other is there already"):
         average_models([first, first], other)
     assert not out.exists()
+
+
+@dataclass(frozen=True)
+class _Part:
+    width: int
+
+
+@dataclass(frozen=True)
+class _Saved:
+    system: ClassVar[str] = "translator"
+    part: _Part
+    names: tuple[str, ...]
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0:
+            raise ValueError(f"scale must be positive, not {self.scale}")
+
+
+def test_what_a_system_saves_is_read_back_and_checked(tmp_path: Path) -> None:
+    saved = _Saved(_Part(3), ("a", "하나"), 0.5)
+    save_model(tmp_path / "m", saved, {"a": torch.zeros(1)}, {})
+    fields = {"format": 1, "system": "translator", "part": {"width": 3}, "names": ["a", "하나"], "scale": 0.5}
+    assert read_config(tmp_path / "m") == fields
+    assert read_saved(tmp_path / "m", _Saved) == saved
+    for change, message in (
+        ({"scale": -1}, "scale must be positive, not -1.0; restore the file"),
+        ({"part": {"widht": 3}}, "unknown field 'part.widht'; did you mean 'width'"),
+        ({"names": 3}, "names: Input should be a valid tuple, not 3"),
+    ):
+        write_model(tmp_path / "m", {**fields, **change}, {}, {})
+        with pytest.raises(QkvError, match=rf"m/config.json.*{re.escape(message)}"):
+            read_saved(tmp_path / "m", _Saved)
+    write_model(tmp_path / "m", {"format": 1, "system": "translator"}, {}, {})
+    with pytest.raises(QkvError, match="part: Field required"):
+        read_saved(tmp_path / "m", _Saved)

@@ -1,6 +1,7 @@
 """A tiny scorer with random weights, for tests that need a model directory but no sense in its scores."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from qkv.models.weights import get_weights
 from qkv.systems.scorer.saved import Saved
 
 CAPTIONS = ["a red bird", "a blue bird on a tree", "two green fish", "빨간 새"]
-WIDTHS = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 24}
+WIDTHS: dict[str, Any] = {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 24}
 SIZES = CLIPConfig(
     image=ViTConfig(image_size=8, patch_size=4, **WIDTHS), text=TextConfig(text_length=24, **WIDTHS), d_shared=8
 )

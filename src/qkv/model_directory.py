@@ -41,12 +41,18 @@ def save_model(folder: Path, saved: Saved, weights: "Mapping[str, Tensor]", file
     Weights are parameters by name, none of them twice, and keep their dtype. `files` are further ones, by name: the
     tokenizer, the model card.
     """
+    write_model(folder, {"format": FORMAT, "system": saved.system, **dataclasses.asdict(saved)}, weights, files)
+
+
+def write_model(
+    folder: Path, config: Mapping[str, Any], weights: "Mapping[str, Tensor]", files: Mapping[str, bytes]
+) -> None:
+    """Write a model directory whose config.json is known already, as `read_config` gives it; see `save_model`."""
     from safetensors.torch import save_file
 
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    fields = {"format": FORMAT, "system": saved.system, **dataclasses.asdict(saved)}
     with atomic_folder(Path(folder)) as temporary:
-        text = json.dumps(fields, indent=2, ensure_ascii=False)
+        text = json.dumps(config, indent=2, ensure_ascii=False)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
         save_file(stored, temporary / WEIGHTS)
         # safetensors writes for the owner's eyes only, whatever the umask says.

@@ -31,7 +31,7 @@ class Program:
         """Runs it to its end."""
         return subprocess.run(**self._call(arguments, folder), capture_output=True, text=True)
 
-    def start(self, *arguments: object, folder: Path) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: object, folder: Path) -> subprocess.Popen[Any]:
         """Leaves it running; what it says is lost."""
         return subprocess.Popen(**self._call(arguments, folder), stderr=subprocess.DEVNULL)
 

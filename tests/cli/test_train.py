@@ -77,12 +77,51 @@ def test_from_a_table_without_a_recipe_to_translations(tmp_path: Path, qkv) -> N
     assert translated.stdout == "셋 일곱 아홉\n"  # which four steps alone do not teach
 
 
+def test_a_recurrent_model_from_a_table_that_names_its_languages(tmp_path: Path, qkv) -> None:
+    write_pairs(tmp_path / "kor.tsv")
+    pairs = (tmp_path / "kor.tsv").read_text()
+    (tmp_path / "kor.tsv").write_text(
+        "en\tko\n" + "".join(f"{line.rsplit(chr(9), 1)[0]}\n" for line in pairs.splitlines())
+    )
+    small = [setting for setting in SMALL if "d_ff" not in setting]
+    done = qkv("train", "kor.tsv", "--out", "run", "--set", "model.kind=gru", *small, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "kor.tsv: a table of sentences in en, ko: training a translator" in done.stderr
+    assert "400 pairs: 2+2 layers" in done.stderr
+    for to, text, translated in (("ko", "three seven nine", "셋 일곱 아홉\n"), ("en", "둘 넷", "two four\n")):
+        assert qkv("translate", "run", text, "--to", to, folder=tmp_path).stdout == translated
+
+    (tmp_path / "test.en").write_text("two four\nfive one six\n")
+    (tmp_path / "test.ko").write_text("둘 넷\n다섯 하나 여섯\n")
+    test_set = ("--src", "test.en", "--ref", "test.ko", "--from", "en", "--to", "ko")
+    scored = qkv("eval", "run", *test_set, "--json", folder=tmp_path)
+    assert json.loads(scored.stdout)["metrics"]["chrF2"]["score"] > 90
+    explained = qkv("explain", "run", "two four", "--to", "ko", folder=tmp_path)
+    assert explained.returncode == 0, explained.stderr
+    assert "Cross-attention" in explained.stdout and "Encoder" not in explained.stdout
+
+    steps = ("--from", "en", "--to", "ko", *TINY_STEPS)
+    tuned = qkv("train", "kor.tsv", *steps, "--initial", "run", "--out", "tuned", folder=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    mean = qkv("average", "run", "run", "--out", "mean", folder=tmp_path)
+    assert mean.returncode == 0, mean.stderr
+    for model in ("tuned", "mean"):
+        assert qkv("translate", model, "three seven", "--to", "ko", folder=tmp_path).stdout == "셋 일곱\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((), "nothing to train on"),
         (("none.yaml",), "none.yaml: No such file or directory"),
-        (("--data", "pairs.tsv"), "pairs.tsv needs --from and --to"),
+        (("--data", "pairs.tsv"), "pairs.tsv needs --from and --to, such as --from en --to ko"),
+        (("pairs.tsv", "--from", "en"), "pairs.tsv needs --from and --to, such as --from en --to ko"),
+        (("pairs.tsv", "--system", "translator"), "pairs.tsv needs --from and --to"),
+        (
+            ("pairs.tsv", "--from", "en", "--to", "ko", "--set", "model.kind=gur"),
+            "model.kind is 'gur'; did you mean 'gru'",
+        ),
+        (("recipe.yaml", "--set", "model.kind=gru", "--set", "model.d_ff=3"), "unknown field 'model.d_ff'; "),
         (("recipe.yaml", "--data", "pairs.tsv"), "--data is for training without a recipe: recipe.yaml says all of it"),
         (("recipe.yaml", "--set", "model.d_modl=3"), "unknown field 'model.d_modl'; did you mean 'd_model'?"),
         (("recipe.yaml", "--set", "training.shedule=linear"), "unknown field 'shedule'; did you mean 'schedule'?"),

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 # Cuts training to a few small steps. Everything else the documentation says is taken as it is.
@@ -29,7 +30,7 @@ _SIZES = {
 
 def shortened(arguments: list[str]) -> list[str]:
     """The arguments, with tiny settings for a new training run; one that goes on has them in its recipe."""
-    if arguments[:1] != ["train"] or "--help" in arguments or (len(arguments) == 2 and Path(arguments[1]).is_dir()):
+    if arguments[:1] != ["train"] or "--help" in arguments or (Path(arguments[1]) / "recipe.yaml").exists():
         return arguments
     # Several processes would import everything several times; they have tests of their own.
     arguments = [*arguments, "--processes", "1"] if "--processes" in arguments else arguments
@@ -39,14 +40,19 @@ def shortened(arguments: list[str]) -> list[str]:
 
 def sizes(arguments: list[str]) -> dict[str, int]:
     """What makes the model of a training run small."""
-    from qkv.systems.registry import find_system
+    from qkv.systems.registry import find_system, recognised
 
-    recipe = Path(arguments[1])
-    text = recipe.read_text() if recipe.suffix == ".yaml" and recipe.is_file() else ""
     if "--initial" in arguments:  # has its sizes already
         return {}
-    named = re.search(r"--system[ =](\S+)", " ".join(arguments)) or re.search(r"^system: (\S+)", text, re.MULTILINE)
-    return _SIZES[find_system(named[1], "the documentation").name if named else "translator"]
+    given = [tuple(pair) for pair in pairwise(arguments) if pair[0].startswith("--")]
+    options = {name.lstrip("-"): value for name, value in given if name in ("--from", "--to", "--codes", "--system")}
+    paths = [Path(word) for word in arguments[1:2] if not word.startswith("-")]
+    if paths and paths[0].suffix == ".yaml":
+        [options["system"]] = re.findall(r"^system: (\S+)", paths[0].read_text(), re.MULTILINE)
+    paths += [Path(value) for name, value in given if name == "--data"]
+    system = options.pop("system", "")
+    found = find_system(system, "the documentation") if system else recognised(paths, options)[0][0]
+    return _SIZES[found.name]
 
 
 def run(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ def edit_weights(folder: Path, edit: Callable[[dict[str, Tensor]], dict[str, Ten
     save_file(edit(load_file(folder / "model.safetensors")), folder / "model.safetensors")
 
 
-def hugging_face_folder(folder: Path, **options: object) -> Path:
+def hugging_face_folder(folder: Path, **options: Any) -> Path:
     """Saved by transformers itself."""
     config = ViTConfig(
         hidden_size=WIDTH,
@@ -84,7 +85,7 @@ def timm_weights(qkv_bias: bool = True, no_embed_class: bool = False, **_: objec
     return randomise({name: torch.empty(shape) for name, shape in shapes.items()})
 
 
-def timm_folder(folder: Path, **arguments: object) -> Path:
+def timm_folder(folder: Path, **arguments: bool) -> Path:
     """A checkpoint as timm's `push_to_hf_hub` lays it out."""
     sizes = {"img_size": SIDE, "patch_size": PATCH, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS}
     folder.mkdir()

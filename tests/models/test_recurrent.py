@@ -333,11 +333,11 @@ def test_the_widest_beam_finds_the_best_sequence_there_is(attention: bool, sourc
 @pytest.mark.parametrize("strategy", [Greedy(), Sampling(n=2), Beam(size=3, n_best=2)], ids=str)
 def test_filters_hold(model: RecurrentModel, source: Tensor, strategy: Strategy):
     prefixes = [[8, 9], [], [10], [4]]
-    filters = (ForcedPrefix(prefixes), NoRepeatNgram(2), MinLength([4, 1, 9, 2]))
+    filters = (ForcedPrefix(prefixes), NoRepeatNgram(2), MinLength(2))
     for row, hypotheses in enumerate(run(model, source, strategy, filters=filters)):
         for h in hypotheses:
             assert list(h.tokens[: len(prefixes[row])]) == prefixes[row]
-            assert len(h.tokens) >= (4, 1, 9, 2)[row]
+            assert len(h.tokens) >= 2
             pairs = list(itertools.pairwise(h.tokens))
             assert len(set(pairs)) == len(pairs)
             rescored = rescore(model, source, row, [*h.tokens, *[END] * h.finished])

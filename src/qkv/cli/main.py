@@ -120,7 +120,8 @@ def main() -> None:
         status = _app(verb, words[1:])(standalone_mode=False)
     except _UsageError as error:
         message = getattr(error, "format_message", error.__str__)()
-        _fail(f"{message} (qkv {f'{verb} ' if verb else ''}--help lists the options)", 2)
+        model = [word for word in words[1:2] if verb in _OF_ANY_SYSTEM and not word.startswith("-")]
+        _fail(f"{message} ({' '.join(['qkv', *([verb] if verb else []), *model])} --help lists the options)", 2)
     except QkvError as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):

@@ -8,8 +8,7 @@ from safetensors.torch import load_file
 
 from qkv.config import flat
 from qkv.errors import QkvError
-from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_saved, read_weights, save_model
-from qkv.systems.registry import system_of
+from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_weights, write_model
 
 _OF_DATA = ("temperature", "max_source_tokens")  # found on the training or validation data, not chosen
 
@@ -42,7 +41,7 @@ def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] |
     files = {path.name: path.read_bytes() for path in first.iterdir() if path.name not in (CONFIG, WEIGHTS)}
     card = f"# Mean of the weights of {len(folders)} models\n\n{parts}\n\nThe card of the first of them:\n\n"
     files[CARD] = card.encode() + files.get(CARD, b"none\n")
-    save_model(out, read_saved(first, system_of(first).part("saved").Saved), mean, files)
+    write_model(out, read_config(first), mean, files)
 
 
 def _check_alike(first: Path, other: Path) -> None:

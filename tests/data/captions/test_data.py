@@ -323,7 +323,7 @@ def test_codes_take_the_place_of_images(tmp_path: Path) -> None:
         assert with_codes.images is None and with_codes.codes.dtype == torch.int64
         assert torch.equal(with_codes.codes, encoder.encode(with_images.images).flatten(1))
         assert torch.equal(with_codes.captions, with_images.captions)
-        assert with_codes.to(torch.device("cpu")).codes.shape == (len(with_codes.lengths), 8)
+        assert with_codes.codes.shape == (len(with_codes.lengths), 8)
 
 
 def test_the_vocabulary_is_learnt_once_from_training_captions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -90,12 +90,6 @@ class CaptionBatch:
     lengths: Int[Tensor, "B"]
     pictures: Int[Tensor, "B"]
 
-    def to(self, device: torch.device) -> "CaptionBatch":
-        """The same batch on a device."""
-        images, codes = (None if x is None else x.to(device) for x in (self.images, self.codes))
-        captions, lengths, pictures = (x.to(device) for x in (self.captions, self.lengths, self.pictures))
-        return CaptionBatch(images, codes, captions, lengths, pictures)
-
 
 class CaptionData:
     """Captioned pictures to train and to validate on, as batches; each a pure function of (seed, epoch, index).

@@ -4,9 +4,15 @@ from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
 from qkv.explain import AttentionRecord, Token, record_attention
+from qkv.figures.fonts import printable
+from qkv.reporter import Table
 from qkv.systems.translator.kinds import Model
 from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.result import Translation
+
+_LINKS = 8
+_FAINT = 0.05
+"""A second link below this weight says nothing."""
 
 
 def explain(
@@ -50,3 +56,22 @@ def record_translation(model: Model, codec: Codec, text: str, translation: str, 
         target_output=(*pieces, end),
         weights=weights,
     )
+
+
+def cross_attention(record: AttentionRecord, layer: int | None) -> Table:
+    """The source words behind each word of the translation."""
+    cross, rows = record.map("decoder", "cross", layer), []
+    for row, token in enumerate(cross.queries):
+        if token.is_word:
+            first, *others = cross.top(row, 2)
+            links = [first, *(link for link in others if link.weight >= _FAINT)]
+            looked = ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)
+            rows.append((printable(token.text), printable(looked)))
+    return Table(("translation", "looked at"), rows)
+
+
+def strongest_links(record: AttentionRecord, layer: int | None, head: int) -> Table:
+    """The strongest links in one head of the encoder."""
+    links = record.map("encoder", "self", layer, head).strongest(_LINKS)
+    rows = [(printable(link.query.text), printable(f"{link.key.text} {link.weight:.0%}")) for link in links]
+    return Table(("word", "looked at"), rows)

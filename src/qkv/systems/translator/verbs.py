@@ -13,7 +13,6 @@ import qkv
 from qkv.data.lines import read_lines
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
-from qkv.figures.fonts import printable
 from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
 from qkv.reporter import Table
@@ -28,13 +27,9 @@ from qkv.terminal.output import check_target, print_json, print_table, write_jso
 from qkv.terminal.reporter import TerminalReporter
 
 if TYPE_CHECKING:
-    from qkv.explain.attention import AttentionRecord
-    from qkv.explain.picture import Drawing
     from qkv.systems.translator.report import TranslatorReport
 
 DEFAULT_MODEL = "multi30k"
-_LINKS = 8
-_FAINT = 0.05  # a second link below this weight says nothing
 
 BeamSize = Annotated[int | None, typer.Option(help="Hypotheses that go on, 5 unless given; 1 is greedy.")]
 Words = Annotated[
@@ -145,10 +140,10 @@ def _write(work: Work, blocks: Iterable[list[str]], output: Path | None) -> None
 
 def evaluate(
     model: Model,
-    src: Annotated[Path, typer.Option(help="Text, a sentence a line; .gz is unpacked.", show_default=False)],
-    ref: Annotated[Path, typer.Option(help="Its translation by a person, line by line.", show_default=False)],
-    from_: Annotated[str, typer.Option("--from", help="Language of --src.", show_default=False)],
-    to: Annotated[str, typer.Option(help="Language of --ref.", show_default=False)],
+    src: Annotated[Path | None, typer.Option(help="Text, a sentence a line; .gz is unpacked.")] = None,
+    ref: Annotated[Path | None, typer.Option(help="Its translation by a person, line by line.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Language of --src.")] = None,
+    to: Annotated[str | None, typer.Option(help="Language of --ref.")] = None,
     beam_size: BeamSize = None,
     as_json: AsJson = False,
 ) -> None:
@@ -158,6 +153,10 @@ def evaluate(
 
     from qkv.systems.translator.report import report
 
+    if src is None or ref is None or from_ is None or to is None:
+        given = {"--src": src, "--ref": ref, "--from": from_, "--to": to}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        raise QkvError(f"{model} is {SYSTEM.called}: to measure it, {missing} must be given too")
     Decoding(beam_size=beam_size)  # refuses what is no beam before a model is loaded
     sources, references = list(read_lines(src)), list(read_lines(ref))
     if len(sources) != len(references):
@@ -209,30 +208,13 @@ def explain(
         write_json(weights, {"text": sentence, "translation": translation.text, "to": to, **record.to_json()})
     print(translation.text)
     print(f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}")
-    print_table(_cross_attention(record, layer))
+    print_table(explaining.cross_attention(record, layer))
     if drawing.head is not None:
         print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
-        print_table(_strongest_links(record, drawing))
+        print_table(explaining.strongest_links(record, drawing.layer, drawing.head))
     print()
     if drawing.missing:
         print(f"no installed font has {' '.join(sorted(drawing.missing))}: the picture shows boxes for them")
     print(f"the picture: {out}")
     if weights is not None:
         print(f"the weights: {weights}")
-
-
-def _cross_attention(record: "AttentionRecord", layer: int | None) -> Table:
-    """The source words behind each word of the translation."""
-    cross, rows = record.map("decoder", "cross", layer), []
-    for row, token in enumerate(cross.queries):
-        if token.is_word:
-            links = [link for rank, link in enumerate(cross.top(row, 2)) if rank == 0 or link.weight >= _FAINT]
-            looked = ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)
-            rows.append((printable(token.text), printable(looked)))
-    return Table(("translation", "looked at"), rows)
-
-
-def _strongest_links(record: "AttentionRecord", drawing: "Drawing") -> Table:
-    links = record.map("encoder", "self", drawing.layer, drawing.head).strongest(_LINKS)
-    rows = [(printable(link.query.text), printable(f"{link.key.text} {link.weight:.0%}")) for link in links]
-    return Table(("word", "looked at"), rows)
