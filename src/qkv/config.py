@@ -36,11 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def assign(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """A copy of nested `data` with `section.field=value` assignments made; values are YAML.
-
-    Raises:
-        QkvError: an assignment has no `=`, or goes below something that is not a section.
-    """
+    """A copy of nested `data` with `section.field=value` assignments made; values are YAML. Refuses any other form."""
     import yaml
 
     result = {key: assign(value, ()) if isinstance(value, Mapping) else value for key, value in data.items()}
@@ -65,8 +61,7 @@ def flat(data: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     """The fields of nested `data`, by names such as `section.field`."""
     fields: dict[str, Any] = {}
     for name, value in data.items():
-        nested = isinstance(value, Mapping)
-        fields |= flat(value, f"{section}{name}.") if nested else {f"{section}{name}": value}
+        fields |= flat(value, f"{section}{name}.") if isinstance(value, Mapping) else {f"{section}{name}": value}
     return fields
 
 

@@ -93,11 +93,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> "dict[str, Tensor]":
-    """The parameters by name; floating-point ones as float32, whatever they are stored as.
-
-    Raises:
-        QkvError: the file is missing or damaged.
-    """
+    """The parameters by name; floating-point ones as float32, whatever they are stored as. Refuses a damaged file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -127,18 +123,15 @@ def find_model(name_or_folder: str | Path) -> Path:
         return folder
     name = str(name_or_folder)
     if _is_dir(Path(name)):
-        raise QkvError(
-            f"{name} holds no model: neither {CONFIG} nor model/{CONFIG} is in it; has training saved one yet?"
-        )
+        raise QkvError(f"{name} holds no model: no {CONFIG} and no model/{CONFIG}; has training saved one yet?")
     if is_hub_name(name) and not isinstance(name_or_folder, Path):
         return _from_hub(name)
     bundled = bundled_models()
     nearest = difflib.get_close_matches(name, bundled, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(bundled) or "none"
-    raise QkvError(
-        f"there is no model {name[:80]!r}; {hint}bundled models: {known}; or give a model folder or a run folder"
-    )
+    others = f"{hint}bundled models: {known}; or give a model folder or a run folder"
+    raise QkvError(f"there is no model {name[:80]!r}; {others}")
 
 
 def local_model(name_or_folder: str | Path) -> Path | None:

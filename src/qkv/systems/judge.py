@@ -29,7 +29,6 @@ class Judge(Protocol):
         Raises:
             QkvError: the caption cannot be judged by, however many pictures there are.
         """
-        ...
 
 
 class Read(Protocol):
@@ -38,7 +37,6 @@ class Read(Protocol):
     @property
     def label(self) -> str:
         """Its name."""
-        ...
 
 
 class ClassReader(Protocol):
@@ -47,17 +45,14 @@ class ClassReader(Protocol):
     @property
     def labels(self) -> Sequence[str]:
         """The classes."""
-        ...
 
     def classify(
         self, images: Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
     ) -> Sequence[Sequence[Read]]:
         """The most probable classes of each picture, best first."""
-        ...
 
     def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
         """What the classes are read from: a vector for each picture."""
-        ...
 
 
 def open_judge(model: str) -> Judge:
@@ -101,10 +96,8 @@ def named_label(caption: str, labels: Sequence[str]) -> int:
         return found[0]
     named = " and ".join(labels[number] for number in found) or "none"
     known = ", ".join(labels[:_SHOWN]) + (f" and {len(labels) - _SHOWN:,} more" if len(labels) > _SHOWN else "")
-    raise QkvError(
-        f"the caption {caption[:80]!r} must name exactly one label of the classifier, but names {named}; the labels: "
-        f"{known}"
-    )
+    must = "must name exactly one label of the classifier"
+    raise QkvError(f"the caption {caption[:80]!r} {must}, but names {named}; the labels: {known}")
 
 
 def _plain(text: str) -> str:

@@ -23,8 +23,7 @@ class Recipe:
 
     system: System  # whose task and model
     seed: int  # of new weights, data order, dropout and subword sampling
-    # a trained model to start from: a bundled model's name, a model folder or a run. None starts from new weights
-    initial: str | None
+    initial: str | None  # a bundled model's name, a model folder or a run to start from; None starts from new weights
     task: Any  # the task's own configuration: data, tokenizer, model, loss
     training: TrainingConfig  # the loop's configuration
 
@@ -65,12 +64,7 @@ class Recipe:
 
     def write(self, path: Path) -> None:
         """Write the complete recipe, every default spelled out."""
-        data = {
-            "system": self.system.name,
-            "seed": self.seed,
-            "initial": self.initial,
-            **asdict(self.task),
-            "training": asdict(self.training),
-        }
+        about = {"system": self.system.name, "seed": self.seed, "initial": self.initial}
+        data = {**about, **asdict(self.task), "training": asdict(self.training)}
         with atomic_file(path) as temporary:
             temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -65,8 +65,7 @@ class Asked:
     assignments: Sequence[str] = ()  # `section.field=value` of the recipe to come; some say more of the data
     options: Mapping[str, str] = field(default_factory=dict)  # values of the system's own options, by name
     on_accelerator: bool = False  # whether a GPU trains
-    # what config.json of the model to start from holds, as the system's `Saved`; None for new weights
-    initial: Any = None
+    initial: Any = None  # the `Saved` of the model to start from, of the same system; None for new weights
     out: Path | None = None  # the run's folder, as far as the user has named it
 
 

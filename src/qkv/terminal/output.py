@@ -17,11 +17,7 @@ _NAMED = 10
 
 
 def check_target(option: str, path: Path | None, suffix: str) -> None:
-    """Refuse a file that cannot be written, before any work is done for it; its folder will be made.
-
-    Raises:
-        QkvError: it is a folder, does not end in `suffix`, or is to lie where nothing may be written.
-    """
+    """Refuse, before any work is done for it, a file that is a folder, has another suffix, or cannot be written."""
     if path is None:
         return
     if path.suffix.lower() != suffix:

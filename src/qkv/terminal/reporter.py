@@ -1,7 +1,6 @@
 """Shows a person what work tells: lines, tables and, on a terminal, a bar with rate and time left."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich import progress as bars
@@ -29,9 +28,7 @@ class TerminalReporter(Reporter):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._end_bar()
 
     def say(self, text: str | Table) -> None:

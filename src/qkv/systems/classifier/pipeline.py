@@ -73,10 +73,7 @@ class Classifier:
     ) -> list[list[Prediction]]: ...
 
     def classify(
-        self,
-        images: Picture | Sequence[Picture],
-        top_k: int = 5,
-        progress: Callable[[int, int], None] | None = None,
+        self, images: Picture | Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
     ) -> list[Prediction] | list[list[Prediction]]:
         """The most probable classes, best first.
 

@@ -63,8 +63,7 @@ def cross_attention(record: AttentionRecord, layer: int | None) -> Table:
     cross, rows = record.map("decoder", "cross", layer), []
     for row, token in enumerate(cross.queries):
         if token.is_word:
-            first, *others = cross.top(row, 2)
-            links = [first, *(link for link in others if link.weight >= _FAINT)]
+            links = [link for rank, link in enumerate(cross.top(row, 2)) if rank == 0 or link.weight >= _FAINT]
             looked = ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)
             rows.append((printable(token.text), printable(looked)))
     return Table(("translation", "looked at"), rows)

@@ -21,12 +21,9 @@ from qkv.systems.translator.lines import Work, check_lines, file_blocks
 
 
 def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any], reporter: Reporter) -> None:
-    """Translate each line of a file, which is read through before anything is written.
+    """Translate each line of a file, which is read through, and refused if need be, before anything is written.
 
     `key` holds all that the result depends on but the texts; its "model" names the model.
-
-    Raises:
-        QkvError: the source cannot be read or is not UTF-8.
     """
     lines, digest = check_lines(source)
     fingerprint = _fingerprint(digest, key)

@@ -33,8 +33,7 @@ def formatter(translator: "Translator", as_json: bool, options: dict[str, Any]) 
 def stream_blocks(stream: BinaryIO) -> Iterator[list[str]]:
     """Lines of a stream, as many at a time as have come: a dialogue line by line works as well as a long pipe.
 
-    Raises:
-        QkvError: a line is not UTF-8; the lines before it have been given.
+    A line that is not UTF-8 is refused once the lines before it have been given.
     """
     offset = number = 0
     pending: list[bytes] = []  # of the line that has not ended
@@ -78,11 +77,7 @@ def file_blocks(path: Path, skip: int = 0) -> Iterator[list[str]]:
 
 
 def check_lines(path: Path) -> tuple[int, str]:
-    """Read a text file through before any work is done with it: the number of its lines, a digest of their texts.
-
-    Raises:
-        QkvError: it cannot be read, or is not UTF-8.
-    """
+    """The number of lines of a text file, and a digest of their texts; refuses what cannot be read or is not UTF-8."""
     digest, lines = hashlib.sha256(), 0
     for line in read_lines(path):
         digest.update(line.encode() + b"\n")

@@ -132,11 +132,7 @@ class Translator:
         return results[0] if isinstance(text, str) else results
 
     def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
-        """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`.
-
-        Raises:
-            QkvError: the model lacks the language.
-        """
+        """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`."""
         self.check_languages(to, from_)
         return self._stream(text, to)
 
