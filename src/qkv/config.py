@@ -21,11 +21,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping.
-
-    Raises:
-        QkvError: the file is missing, is not YAML or holds something else.
-    """
+    """A YAML file that holds one mapping; refuses a file that is missing, is not YAML or holds something else."""
     import yaml
 
     try:
@@ -40,11 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def assign(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """A copy of nested `data` with `section.field=value` assignments made; values are YAML.
-
-    Raises:
-        QkvError: an assignment has no `=`, or goes below something that is not a section.
-    """
+    """A copy of nested `data` with `section.field=value` assignments made; values are YAML. Refuses any other form."""
     import yaml
 
     result = {key: assign(value, ()) if isinstance(value, Mapping) else value for key, value in data.items()}
@@ -65,13 +57,16 @@ def assign(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any
     return result
 
 
-def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
-    """Build a dataclass, and the dataclasses in it, from nested mappings.
+def flat(data: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """The fields of nested `data`, by names such as `section.field`."""
+    fields: dict[str, Any] = {}
+    for name, value in data.items():
+        fields |= flat(value, f"{section}{name}.") if isinstance(value, Mapping) else {f"{section}{name}": value}
+    return fields
 
-    Args:
-        cls: a dataclass.
-        data: field names to values.
-        where: the origin of `data`, named in errors.
+
+def parse(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass, and the dataclasses in it, from nested mappings; `where` is their origin, named in errors.
 
     Raises:
         QkvError: a field is unknown (the nearest valid one is named), missing, of the wrong type or contradictory.

@@ -26,11 +26,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder to fill, renamed to `path` when the block ends well; an existing `path` is replaced.
-
-    Raises:
-        QkvError: it cannot be written; the message names `path`.
-    """
+    """A temporary folder to fill, renamed to `path` when the block ends well; an existing `path` is replaced."""
     with _temporary(path) as temporary:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()

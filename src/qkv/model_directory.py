@@ -38,11 +38,8 @@ S = TypeVar("S", bound=Saved)
 def save_model(folder: Path, saved: Saved, weights: "Mapping[str, Tensor]", files: Mapping[str, bytes]) -> None:
     """Write a model directory, whole or not at all; one that is already there is replaced.
 
-    Args:
-        folder: where to write.
-        saved: what config.json holds besides the format and the system's name.
-        weights: parameters by name, none of them twice; stored in the dtype they have.
-        files: further files by name: the tokenizer, the model card.
+    Weights are parameters by name, none of them twice, and keep their dtype. `files` are further ones, by name: the
+    tokenizer, the model card.
     """
     write_model(folder, {"format": FORMAT, "system": saved.system, **dataclasses.asdict(saved)}, weights, files)
 
@@ -78,11 +75,7 @@ def read_saved(folder: Path, kind: type[S]) -> S:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The parsed `config.json`.
-
-    Raises:
-        QkvError: it is missing, damaged, or of another format.
-    """
+    """The parsed `config.json`; refuses one that is missing, damaged, or of another format."""
     path = Path(folder) / CONFIG
     try:
         config = json.loads(path.read_bytes().decode("utf-8"))
@@ -100,11 +93,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> "dict[str, Tensor]":
-    """The parameters by name; floating-point ones as float32, whatever they are stored as.
-
-    Raises:
-        QkvError: the file is missing or damaged.
-    """
+    """The parameters by name; floating-point ones as float32, whatever they are stored as. Refuses a damaged file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -134,18 +123,15 @@ def find_model(name_or_folder: str | Path) -> Path:
         return folder
     name = str(name_or_folder)
     if _is_dir(Path(name)):
-        raise QkvError(
-            f"{name} holds no model: neither {CONFIG} nor model/{CONFIG} is in it; has training saved one yet?"
-        )
+        raise QkvError(f"{name} holds no model: no {CONFIG} and no model/{CONFIG}; has training saved one yet?")
     if is_hub_name(name) and not isinstance(name_or_folder, Path):
         return _from_hub(name)
     bundled = bundled_models()
     nearest = difflib.get_close_matches(name, bundled, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(bundled) or "none"
-    raise QkvError(
-        f"there is no model {name[:80]!r}; {hint}bundled models: {known}; or give a model folder or a run folder"
-    )
+    others = f"{hint}bundled models: {known}; or give a model folder or a run folder"
+    raise QkvError(f"there is no model {name[:80]!r}; {others}")
 
 
 def local_model(name_or_folder: str | Path) -> Path | None:
@@ -169,11 +155,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def fetch(name: str, files: Sequence[str]) -> Path:
-    """Files of a repository on the Hugging Face Hub, in a folder here.
-
-    Args:
-        name: "owner/name".
-        files: their names, or patterns of such; no other file is fetched.
+    """Files of a repository "owner/name" on the Hugging Face Hub, by name or pattern, in a folder here; no others.
 
     Raises:
         QkvError: there is no such repository, or the hub cannot be reached.

@@ -9,19 +9,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings.
+    """Rows of text under headings."""
 
-    Attributes:
-        columns: the headings; the first may be empty, and heads the names of the rows.
-        rows: a cell for each column.
-        title: above the table.
-        notes: lines below it.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    title: str = ""
-    notes: Sequence[str] = ()
+    columns: Sequence[str]  # the headings; the first may be empty, and heads the names of the rows
+    rows: Sequence[Sequence[str]]  # a cell for each column
+    title: str = ""  # above the table
+    notes: Sequence[str] = ()  # lines below it
 
 
 class Reporter:
@@ -31,13 +24,10 @@ class Reporter:
         """Hear a line, or a table."""
 
     def progress(self, what: str, done: int, total: int | None = None, status: str = "") -> None:
-        """Hear how far a part of the work is.
+        """Hear how far a part of the work, such as "reading pairs.tsv", is; another name is another part.
 
-        Args:
-            what: the part, such as "reading pairs.tsv"; another name is another part.
-            done: how much of it is done.
-            total: how much there is, if known. The part is over when that much is done, or when another one begins.
-            status: what is to be known of it besides, such as the loss.
+        The part is over when the total, if known, is done, or when another one begins. The status is what is to be
+        known of it besides, such as the loss.
         """
 
     def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

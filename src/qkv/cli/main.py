@@ -39,15 +39,7 @@ def verbs() -> dict[str, str]:
 
 
 def find_function(verb: str, words: Sequence[str]) -> Callable[..., Any]:
-    """The typed function that does a verb.
-
-    Args:
-        verb: one of `verbs`.
-        words: what follows it.
-
-    Raises:
-        QkvError: the model among the words cannot do it, or there is no such model.
-    """
+    """The typed function that does a verb, given the words behind it; refuses a model that cannot do it."""
     if verb in _SHARED:
         module = import_module(f"qkv.cli.{verb}_" if verb == "import" else f"qkv.cli.{verb}")
         return module.make(words) if hasattr(module, "make") else getattr(module, module.__name__.rpartition(".")[2])

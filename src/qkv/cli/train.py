@@ -43,12 +43,10 @@ class _Request:
 
 def train(
     what: Annotated[
-        str,
-        typer.Argument(metavar="[RECIPE.yaml | RUN | DATA]", help="A recipe, a run to go on with, or data."),
+        str, typer.Argument(metavar="[RECIPE.yaml | RUN | DATA]", help="A recipe, a run to go on with, or data.")
     ] = "",
     data: Annotated[
-        list[Path] | None,
-        typer.Option(help="Without a recipe: a file or folder of data, or two line-aligned text files."),
+        list[Path] | None, typer.Option(help="Without a recipe: a file or folder of data, or two line-aligned texts.")
     ] = None,
     system: Annotated[
         str, typer.Option(_SYSTEM, help="Without a recipe: what to train; found by a look unless given.")

@@ -1,12 +1,12 @@
 """One model whose weights are the mean of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
+from qkv.config import flat
 from qkv.errors import QkvError
 from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_weights, write_model
 
@@ -16,15 +16,11 @@ _OF_DATA = ("temperature", "max_source_tokens")  # found on the training or vali
 def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
     """Write the model whose weights are the mean of the models' (model soups, Wortsman et al. 2022).
 
-    It makes sense for models that were trained on from the same one. Everything but the weights is the first model's.
-
-    Args:
-        folders: model directories of one system, with the same sizes, tokenizer and labels; two or more.
-        out: the directory to write; must not be there yet.
-        shares: how much of each; equal if not given. They are divided by their sum.
+    It makes sense for models that were trained on from the same one, with the same sizes, tokenizer and labels.
+    Everything but the weights is the first model's. Shares are equal if not given, and are divided by their sum.
 
     Raises:
-        QkvError: the models do not fit together, or a share is not positive.
+        QkvError: the models do not fit together, a share is not positive, or `out` is there already.
     """
     shares = [1.0] * len(folders) if shares is None else shares
     if len(folders) < 2 or len(shares) != len(folders) or min(shares) <= 0:
@@ -50,7 +46,7 @@ def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] |
 
 def _check_alike(first: Path, other: Path) -> None:
     """Refuse models that differ in more than weights, rates of dropout, calibration and what is written about them."""
-    ours, theirs = (_flat(read_config(folder)) for folder in (first, other))
+    ours, theirs = (flat(read_config(folder)) for folder in (first, other))
     for name in sorted(ours.keys() & theirs.keys()):  # a field that one lacks is newer than it is
         if ours[name] != theirs[name] and "drop" not in name and name not in _OF_DATA:
             values = f"{name} is {theirs[name]!r} in one, {ours[name]!r} in the other"
@@ -61,10 +57,3 @@ def _check_alike(first: Path, other: Path) -> None:
     sizes = [{name: weight.shape for name, weight in read_weights(folder).items()} for folder in (first, other)]
     if sizes[0] != sizes[1]:
         raise QkvError(f"{other} and {first} cannot be averaged: their weights have different names or sizes")
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a configuration, those of its sections as `section.field`."""
-    sections = {name: value for name, value in config.items() if isinstance(value, dict)}
-    flat = {name: value for name, value in config.items() if name not in sections}
-    return flat | {f"{section}.{name}": value for section in sections for name, value in sections[section].items()}

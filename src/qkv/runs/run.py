@@ -25,9 +25,6 @@ def open_run(run: Path, recipe: Recipe, reporter: Reporter, world: World) -> Tra
     """Prepare the data, report on it, build the model, and go to the newest checkpoint if there is one.
 
     With several processes the first prepares the data and the others find it.
-
-    Raises:
-        QkvError: the data or the initial model cannot be used.
     """
     torch.manual_seed(recipe.seed)  # the new weights
     with world.leader_first(), _explained(run / INITIAL, recipe.initial):
@@ -39,11 +36,7 @@ def open_run(run: Path, recipe: Recipe, reporter: Reporter, world: World) -> Tra
 
 
 def find_initial(name_or_folder: str, system: System) -> Path:
-    """The model directory of a model to start from.
-
-    Raises:
-        QkvError: there is none, or it is of another system.
-    """
+    """The model directory of a model to start from; refuses a model of another system."""
     folder = find_model(name_or_folder)
     if (found := system_of(folder)) != system:
         raise QkvError(f"initial: {folder} is {found.called}, not {system.called}; choose a model of the same system")

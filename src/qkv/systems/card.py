@@ -7,10 +7,8 @@ from typing import Any
 def trained(facts: Mapping[str, Any], sizes: str, sources: Sequence[object]) -> list[str]:
     """What is to be known of a training.
 
-    Args:
-        facts: `parameters`, `step`, `hours`, and `examples`, such as "60,000 pictures", if there is anything to count.
-        sizes: of the model, in words.
-        sources: where the data comes from.
+    `facts` has `parameters`, `step`, `hours`, and `examples`, such as "60,000 pictures", if there is anything to count;
+    `sizes` are the model's, in words; `sources` say where the data comes from.
     """
     examples = f", on {facts['examples']}" if "examples" in facts else ""
     return [

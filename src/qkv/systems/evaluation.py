@@ -20,15 +20,10 @@ from qkv.systems.recipe import RECIPE, Recipe
 def open_data(
     data: Path, cache: Path, reporter: Reporter, assignments: Sequence[str] = (), captioned: bool = False
 ) -> EvaluationData:
-    """The pictures to measure a model on.
+    """The pictures to measure a model on: all of a folder or file, or the validation pictures of a run or recipe.
 
-    Args:
-        data: a folder or a file of pictures, all of which are taken; or a run or the .yaml of a recipe, whose
-            validation pictures are taken, named by it or held out as its training does.
-        cache: a folder for what is found out about them, there as long as they are read; made if need be.
-        reporter: is told of the work.
-        assignments: `section.field=value`, to replace fields of the recipe.
-        captioned: whether they need captions.
+    A recipe's are held out as its training does; `assignments` replace fields of it. `cache` is a folder for what is
+    found out about them, there as long as they are read; made if need be.
 
     Raises:
         QkvError: they cannot be found, or have no captions; or fields are to be replaced where there is no recipe.

@@ -24,9 +24,7 @@ class Judge(Protocol):
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
         """A number for each picture, higher where it suits the caption better; only their order means something.
 
-        Args:
-            caption: what the pictures are to show.
-            images: the pictures; none are fine, and tell whether the caption can be judged by.
+        No pictures are fine, and tell whether the caption can be judged by.
 
         Raises:
             QkvError: the caption cannot be judged by, however many pictures there are.
@@ -63,20 +61,12 @@ class ClassReader(Protocol):
 
 
 def open_judge(model: str) -> Judge:
-    """Load a model that judges pictures by a caption.
-
-    Raises:
-        QkvError: there is no such model, or it cannot.
-    """
+    """Load a model that judges pictures by a caption; refuses one that cannot."""
     return _open(model, ("judge",), "judge pictures")
 
 
 def open_reader(model: str) -> ClassReader:
-    """Load a model that reads classes from pictures.
-
-    Raises:
-        QkvError: there is no such model, or it cannot.
-    """
+    """Load a model that reads classes from pictures; refuses one that cannot."""
     return _open(model, ("classify", "features"), "judge what pictures show")
 
 
@@ -95,15 +85,10 @@ def named_label(caption: str, labels: Sequence[str]) -> int:
 
     A label is named if it stands there in whole words, in capitals or not, in the singular or with an "s": "boots"
     names "boot", "T-shirt" does not name "shirt". An underscore in a label is a space. Of a label with alternatives,
-    such as "T-shirt/top", one is enough. Where one label is part of another ("dog", "hot dog"), the longer one is
-    named.
-
-    Args:
-        caption: any text.
-        labels: of a classifier.
+    such as "T-shirt/top", one is enough. Where one label is part of another ("dog", "hot dog"), the longer is named.
 
     Raises:
-        QkvError: the caption names none of them, or several; the message names the caption and the labels.
+        QkvError: the caption names none of them, or several.
     """
     by_name: dict[str, set[int]] = {}
     for number, label in enumerate(labels):
@@ -116,10 +101,8 @@ def named_label(caption: str, labels: Sequence[str]) -> int:
         return found[0]
     named = " and ".join(labels[number] for number in found) or "none"
     known = ", ".join(labels[:_SHOWN]) + (f" and {len(labels) - _SHOWN:,} more" if len(labels) > _SHOWN else "")
-    raise QkvError(
-        f"the caption {caption[:80]!r} must name exactly one label of the classifier, but names {named}; the labels: "
-        f"{known}"
-    )
+    must = "must name exactly one label of the classifier"
+    raise QkvError(f"the caption {caption[:80]!r} {must}, but names {named}; the labels: {known}")
 
 
 def _plain(text: str) -> str:

@@ -23,17 +23,7 @@ def names_model(word: str) -> bool:
 
 
 def check_system(model: str, able: System | tuple[System, ...], what: str, instead: str = "") -> None:
-    """Refuse a model that cannot do something.
-
-    Args:
-        model: as the user named it.
-        able: the system, or systems, whose models can.
-        what: it is to do.
-        instead: what to do about it; if not given, what the model is for.
-
-    Raises:
-        QkvError: the model is of another system, or there is none.
-    """
+    """Refuse a model of another system than those that can do `what`; says `instead`, or else what the model is for."""
     found = system_of(model)
     if found not in (able if isinstance(able, tuple) else (able,)):
         raise QkvError(f"{model} is {found.called}, which cannot {what}: {instead or found.use}")

@@ -19,31 +19,19 @@ RECIPE = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how.
+    """What to train and how."""
 
-    Attributes:
-        system: whose task and model.
-        seed: of new weights, data order, dropout and subword sampling.
-        initial: a trained model to start from: a bundled model's name, a model folder or a run. None starts from new
-            weights.
-        task: the task's own configuration: data, tokenizer, model, loss.
-        training: the loop's configuration.
-    """
-
-    system: System
-    seed: int
-    initial: str | None
-    task: Any
-    training: TrainingConfig
+    system: System  # whose task and model
+    seed: int  # of new weights, data order, dropout and subword sampling
+    initial: str | None  # a bundled model's name, a model folder or a run to start from; None starts from new weights
+    task: Any  # the task's own configuration: data, tokenizer, model, loss
+    training: TrainingConfig  # the loop's configuration
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], where: str, assignments: Iterable[str] = ()) -> "Recipe":
-        """Check and complete a recipe.
+        """Check and complete a recipe: `system`, `seed`, `initial`, `training`, and fields of the task's configuration.
 
-        Args:
-            data: `system`, `seed`, `initial`, `training`, and the fields of the task's configuration.
-            where: the origin of `data`, named in errors.
-            assignments: `section.field=value`, each replacing or adding one field.
+        Each assignment, `section.field=value`, replaces or adds one field. `where` is the origin of `data`, for errors.
 
         Raises:
             QkvError: a field is unknown, missing, of the wrong type or contradictory.
@@ -76,12 +64,7 @@ class Recipe:
 
     def write(self, path: Path) -> None:
         """Write the complete recipe, every default spelled out."""
-        data = {
-            "system": self.system.name,
-            "seed": self.seed,
-            "initial": self.initial,
-            **asdict(self.task),
-            "training": asdict(self.training),
-        }
+        about = {"system": self.system.name, "seed": self.seed, "initial": self.initial}
+        data = {**about, **asdict(self.task), "training": asdict(self.training)}
         with atomic_file(path) as temporary:
             temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")

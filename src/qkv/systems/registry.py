@@ -23,15 +23,7 @@ def systems() -> tuple[System, ...]:
 
 
 def find_system(name: str, where: str) -> System:
-    """The system of that name or alias.
-
-    Args:
-        name: as a recipe, a model or the command line says it.
-        where: it says so, for messages.
-
-    Raises:
-        QkvError: there is none; the message names the nearest.
-    """
+    """The system of that name or alias; refuses another, with the nearest, as said `where`."""
     for system in systems():
         if name in (system.name, system.alias):
             return system
@@ -39,11 +31,7 @@ def find_system(name: str, where: str) -> System:
 
 
 def system_of(name_or_folder: str | Path) -> System:
-    """The system of a model.
-
-    Raises:
-        QkvError: there is no such model, or it is of a system that this version lacks.
-    """
+    """The system of a model; refuses what is no model, or of a system that this version lacks."""
     folder = find_model(name_or_folder)
     return find_system(read_config(folder)["system"], str(folder))
 
@@ -51,9 +39,7 @@ def system_of(name_or_folder: str | Path) -> System:
 def recognised(data: Sequence[Path], options: Mapping[str, str]) -> list[tuple[System, str]]:
     """The systems that data may be for, the likeliest first, each with what it finds there, in a few words.
 
-    Args:
-        data: files and folders.
-        options: of `qkv train`, as far as they are given, by name.
+    `options` are those of `qkv train` that are given, by name.
     """
     found = ((system, system.part("suggest").recognise(data, options)) for system in systems())
     return [(system, what) for system, what in found if what]

@@ -74,8 +74,7 @@ def encoder(d_model: int, n_layers: int, side: int, channels: int, on_accelerato
 def sources_of(kind: type[Source], asked: Asked) -> list[Source]:
     """What to train on: what the command line means, or what it says of it with `--set data.train=[...]`.
 
-    Raises:
-        QkvError: it names more than one place, or one that holds nothing of this kind.
+    Refuses more than one place, and one that holds nothing of this kind.
     """
     if len(asked.data) != 1:
         named = ", ".join(map(str, asked.data)) or "none"
@@ -96,13 +95,10 @@ def measured(source: PictureSource | CaptionSource, measure: Callable[[], Found]
         name = _TAKEN_FOR_GRANTED.get(error.column)
         if name is None or name in given:
             raise
-        corpora = yaml.safe_dump(
-            [{**given, name: "COLUMN"}], default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf
-        ).strip()
-        raise QkvError(
-            f"{error.said}, but {', '.join(error.known)}: name the one that stands for it, with "
-            f"--set {shlex.quote(f'data.train={corpora}')}"
-        ) from None
+        style: Any = {"default_flow_style": True, "sort_keys": False, "allow_unicode": True, "width": math.inf}
+        corpora = yaml.safe_dump([{**given, name: "COLUMN"}], **style).strip()
+        how = f"name the one that stands for it, with --set {shlex.quote(f'data.train={corpora}')}"
+        raise QkvError(f"{error.said}, but {', '.join(error.known)}: {how}") from None
 
 
 def measured_captions(sources: Sequence[CaptionSource], reporter: Reporter) -> CaptionMeasure:

@@ -13,32 +13,20 @@ FUNCTIONS = {"eval": "evaluate"}
 
 @dataclass(frozen=True)
 class Verb:
-    """What a system does for a word of the command line; the function of that name in its `verbs` does it.
+    """What a system does for a word of the command line; the function of that name in its `verbs` does it."""
 
-    Attributes:
-        help: one line.
-        needs_model: whether the first word behind the verb must be a model.
-    """
-
-    help: str
-    needs_model: bool = True
+    help: str  # one line
+    needs_model: bool = True  # whether the first word behind the verb must be a model
 
 
 @dataclass(frozen=True)
 class TrainingOption:
-    """An option of `qkv train` that only one system has.
+    """An option of `qkv train` that only one system has."""
 
-    Attributes:
-        flag: such as "--codes".
-        metavar: what its value is called.
-        help: one line.
-        tells_data: whether it says what the data is, which may not be known for the system's without it.
-    """
-
-    flag: str
-    metavar: str
-    help: str
-    tells_data: bool = False
+    flag: str  # such as "--codes"
+    metavar: str  # what its value is called
+    help: str  # one line
+    tells_data: bool = False  # whether it says what the data is, which may not be known for the system's without it
 
     @property
     def name(self) -> str:
@@ -48,29 +36,17 @@ class TrainingOption:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class System:
-    """One system.
+    """One system."""
 
-    Attributes:
-        name: the user's word, in recipes, config.json and messages; its folder, where a dash is an underscore.
-        alias: the name in its paper, which recipes and `--system` take too, as models of older versions have it.
-        called: a model of it in a sentence, such as "a classifier".
-        does: what it is for, in a few words.
-        use: what to do with a model of it, for who asked for something else.
-        trained_on: what `qkv train` takes for it without a recipe.
-        verbs: by their words.
-        options: of `qkv train`.
-        imports: checkpoints of other libraries that `qkv import` makes such a model of.
-    """
-
-    name: str
-    alias: str
-    called: str
-    does: str
-    use: str
-    trained_on: str
-    verbs: Mapping[str, Verb] = field(default_factory=dict)
-    options: Sequence[TrainingOption] = ()
-    imports: str = ""
+    name: str  # the user's word, in recipes, config.json and messages; its folder, where a dash is an underscore
+    alias: str  # the name in its paper, which recipes and `--system` take too, as models of older versions have it
+    called: str  # a model of it in a sentence, such as "a classifier"
+    does: str  # what it is for, in a few words
+    use: str  # what to do with a model of it, for who asked for something else
+    trained_on: str  # what `qkv train` takes for it without a recipe
+    verbs: Mapping[str, Verb] = field(default_factory=dict)  # by their words
+    options: Sequence[TrainingOption] = ()  # of `qkv train`
+    imports: str = ""  # checkpoints of other libraries that `qkv import` makes such a model of
 
     def part(self, file: str) -> ModuleType:
         """One of its files, such as "task" (`PARTS` of the registry says which there are)."""
@@ -83,37 +59,21 @@ class System:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What `qkv train` is asked for without a recipe.
+    """What `qkv train` is asked for without a recipe."""
 
-    Attributes:
-        data: files and folders to train on.
-        assignments: `section.field=value` of the recipe to come; some say more of the data.
-        options: values of the system's own options, by name.
-        on_accelerator: whether a GPU trains.
-        initial: what config.json of the model to start from holds, as the system's `Saved`; None for new weights.
-        out: the run's folder, as far as the user has named it.
-    """
-
-    data: Sequence[Path]
-    assignments: Sequence[str] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-    on_accelerator: bool = False
-    initial: Any = None
-    out: Path | None = None
+    data: Sequence[Path]  # files and folders to train on
+    assignments: Sequence[str] = ()  # `section.field=value` of the recipe to come; some say more of the data
+    options: Mapping[str, str] = field(default_factory=dict)  # values of the system's own options, by name
+    on_accelerator: bool = False  # whether a GPU trains
+    initial: Any = None  # the `Saved` of the model to start from, of the same system; None for new weights
+    out: Path | None = None  # the run's folder, as far as the user has named it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suggested:
-    """A recipe for data.
+    """A recipe for data."""
 
-    Attributes:
-        sections: all of it but the system and the initial model.
-        reason: why these sizes, in one line.
-        name: of the run, unless the user names it.
-        next_step: what comes when the run is done, with {run} for its folder; nothing if empty.
-    """
-
-    sections: Mapping[str, Any]
-    reason: str
-    name: str
-    next_step: str = ""
+    sections: Mapping[str, Any]  # all of it but the system and the initial model
+    reason: str  # why these sizes, in one line
+    name: str  # of the run, unless the user names it
+    next_step: str = ""  # what comes when the run is done, with {run} for its folder; nothing if empty

@@ -17,16 +17,7 @@ _NAMED = 10
 
 
 def check_target(option: str, path: Path | None, suffix: str) -> None:
-    """Refuse a file that cannot be written, before any work is done for it.
-
-    Args:
-        option: how the user named it, such as "--out".
-        path: the file, if any; its folder will be made.
-        suffix: what it has to end in.
-
-    Raises:
-        QkvError: it is a folder, ends in something else, or is to lie where nothing may be written.
-    """
+    """Refuse, before any work is done for it, a file that is a folder, has another suffix, or cannot be written."""
     if path is None:
         return
     if path.suffix.lower() != suffix:
@@ -49,21 +40,12 @@ def print_table(table: Table) -> None:
 
 
 def write_json(path: Path, fields: Mapping[str, object]) -> None:
-    """One JSON object as a file.
-
-    Raises:
-        QkvError: it cannot be written.
-    """
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(fields, ensure_ascii=False) + "\n", encoding="utf-8")
+    """One JSON object as a file."""
+    write_bytes(path, f"{json.dumps(fields, ensure_ascii=False)}\n".encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """A file of these bytes.
-
-    Raises:
-        QkvError: it cannot be written.
-    """
+    """A file of these bytes, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 

@@ -1,21 +1,10 @@
 """Shows a person what work tells: lines, tables and, on a terminal, a bar with rate and time left."""
 
 import time
-from types import TracebackType
 from typing import Self
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -27,23 +16,19 @@ _SECONDS_BETWEEN_LINES = 30.0
 class TerminalReporter(Reporter):
     """Writes to standard error. Where that is no terminal, progress with a status is a line every half minute.
 
-    Args:
-        console: another place to write to.
-        silent: write nothing, as all processes of a training but the first do.
+    A silent one writes nothing, as in all processes of a training but the first.
     """
 
     def __init__(self, console: Console | None = None, *, silent: bool = False) -> None:
         self._console = console or Console(stderr=True, quiet=silent)
-        self._bar: Progress | None = None
+        self._bar: bars.Progress | None = None
         self._part = ""
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._end_bar()
 
     def say(self, text: str | Table) -> None:
@@ -69,19 +54,11 @@ class TerminalReporter(Reporter):
         if done == total:
             self._end_bar()
 
-    def _new_bar(self, what: str, done: int) -> Progress:
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        bar = Progress(*columns, console=self._console, transient=True)
+    def _new_bar(self, what: str, done: int) -> bars.Progress:
+        text = bars.TextColumn
+        past = bars.SpinnerColumn(), text("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), _Rate()
+        time_ = text("{task.fields[status]}"), bars.TimeElapsedColumn(), text("left"), bars.TimeRemainingColumn()
+        bar = bars.Progress(*past, *time_, console=self._console, transient=True)
         bar.add_task(what, total=None, completed=done, status="")
         bar.start()
         return bar
@@ -92,8 +69,8 @@ class TerminalReporter(Reporter):
             self._bar = None
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
+class _Rate(bars.ProgressColumn):
+    def render(self, task: bars.Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 

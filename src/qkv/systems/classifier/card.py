@@ -11,11 +11,7 @@ from qkv.systems.classifier.report import ClassifierReport
 def card(model: ViTConfig, report: ClassifierReport, facts: Mapping[str, Any], sources: Sequence[object]) -> str:
     """What is known of a freshly trained classifier, in Markdown; licence and limits are for its owner to add.
 
-    Args:
-        model: sizes and choices.
-        report: of the validation pictures.
-        facts: of the training, as `qkv.systems.card.trained` takes them.
-        sources: where the training pictures come from.
+    `facts` are of the training, as `qkv.systems.card.trained` takes them; `sources` say where its pictures come from.
     """
     classes = "\n".join(
         f"| {score.name} | {score.precision:.1%} | {score.recall:.1%} | {score.f1:.1%} | {score.count:,} |"

@@ -13,14 +13,7 @@ def explain(
 ) -> tuple[list[Prediction], PatchAttention]:
     """Classify a picture and draw where the model looks: attention rollout, and every head of one layer.
 
-    Args:
-        classifier: what `qkv.load` returns.
-        picture: the file.
-        out: the PNG file to write.
-        layer: whose heads are shown, from 1; the last if not given.
-
-    Returns:
-        The five most probable classes, and the maps as data.
+    The layer counts from 1; the last if not given. Gives the five most probable classes, and the maps as data.
 
     Raises:
         QkvError: the picture cannot be read, there is no such layer, or the file cannot be written.

@@ -15,35 +15,23 @@ from qkv.systems.classifier.saved import Saved
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a checkpoint.
+    """What became of a checkpoint."""
 
-    Attributes:
-        kind: what it was, in words.
-        parameters: number of weights.
-        classes: number of labels.
-        licence: as its README says, or where to look.
-        parity: how it compares with the original.
-    """
-
-    kind: str
-    parameters: int
-    classes: int
-    licence: str
-    parity: Parity
+    kind: str  # what it was, in words
+    parameters: int  # number of weights
+    classes: int  # number of labels
+    licence: str  # as its README says, or where to look
+    parity: Parity  # how it compares with the original
 
 
 def import_classifier(source: Source, out: Path) -> ImportReport | None:
     """Read a checkpoint of Hugging Face or timm, compare it with the original, and write a model directory.
 
-    Args:
-        source: the checkpoint.
-        out: where to write; must not be there yet, or be empty.
-
-    Returns:
-        What became of it; None if it is of no kind that a classifier can be made of.
+    Returns None if it is of no kind that a classifier can be made of.
 
     Raises:
-        QkvError: the checkpoint is incomplete, has what our ViT has not, or its logits differ; nothing is written.
+        QkvError: the checkpoint is incomplete, has what our ViT has not, or its logits differ; nothing is written. Or
+            `out` is there and not empty.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise QkvError(f"{out} is there already; give another folder or remove it first")

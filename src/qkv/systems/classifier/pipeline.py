@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -32,30 +32,14 @@ _READERS = 4  # threads that decode pictures while the model computes; decoding 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A class that a picture may be of.
-
-    Attributes:
-        label: its name.
-        probability: that it is, calibrated on the validation pictures of the model.
-    """
+    """A class that a picture may be of, with the probability that it is, calibrated on the model's validation."""
 
     label: str
     probability: float
 
 
 class Classifier:
-    """A trained classifier of pictures.
-
-    Args:
-        saved: what its config.json holds.
-        engine: runs the Vision Transformer.
-
-    Attributes:
-        model: the Vision Transformer.
-        labels: the classes, in the order of the model's outputs.
-        preprocessing: from a picture to what the model reads.
-        temperature: what logits are divided by (Guo et al. 2017).
-    """
+    """A trained classifier of pictures; `labels` are in the order of the outputs, `temperature` divides logits."""
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
         self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature
@@ -63,11 +47,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Classifier":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json and weights.
-            device: where to run; the accelerator if there is one unless given.
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
@@ -79,9 +59,8 @@ class Classifier:
 
     def metadata(self) -> dict[str, object]:
         """What another program needs to know beside the logits, as JSON values."""
-        preprocessing = asdict(self.preprocessing)
-        labels, temperature = list(self.labels), self.temperature
-        return {"system": Saved.system, "labels": labels, "preprocessing": preprocessing, "temperature": temperature}
+        how, labels = asdict(self.preprocessing), list(self.labels)
+        return {"system": Saved.system, "labels": labels, "preprocessing": how, "temperature": self.temperature}
 
     @overload
     def classify(
@@ -94,10 +73,7 @@ class Classifier:
     ) -> list[list[Prediction]]: ...
 
     def classify(
-        self,
-        images: Picture | Sequence[Picture],
-        top_k: int = 5,
-        progress: Callable[[int, int], None] | None = None,
+        self, images: Picture | Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
     ) -> list[Prediction] | list[list[Prediction]]:
         """The most probable classes, best first.
 
@@ -114,27 +90,16 @@ class Classifier:
         if top_k < 1:
             raise QkvError(f"top_k must be at least 1, not {top_k}")
         found: list[list[Prediction]] = []
-        for _, answer in self.stream(images, top_k):
-            if isinstance(answer, QkvError):
-                raise answer
+        for answer in _good(self.stream(images, top_k)):
             found.append(answer)
             if progress is not None:
                 progress(len(found), len(images))
         return found
 
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
-        """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says.
-
-        Raises:
-            QkvError: the caption names no label, or several.
-        """
+        """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says."""
         label = named_label(caption, self.labels)
-        found = []
-        for _, logits in self.logits(images, self._opened):
-            if isinstance(logits, QkvError):
-                raise logits
-            found.append(self._probabilities(logits)[label].item())
-        return found
+        return [self._probabilities(logits)[label].item() for logits in _good(self.logits(images, self._opened))]
 
     def stream(
         self, images: Iterable[Picture], top_k: int = 5
@@ -149,9 +114,7 @@ class Classifier:
     ) -> Iterator[tuple[T, Float[Tensor, "K"] | QkvError]]:
         """Each item with the logits of its picture, before calibration, or with what is wrong with it; in order.
 
-        Args:
-            items: whatever stands for a picture.
-            read: makes the picture of an item; called in threads, a batch ahead of the model.
+        `read` makes the picture of an item; it is called in threads, a batch ahead of the model.
         """
 
         def prepare(item: T) -> Tensor | QkvError:
@@ -194,6 +157,14 @@ class Classifier:
             Prediction(self.labels[label], probability)
             for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
+
+
+def _good(answers: Iterable[tuple[Any, R | QkvError]]) -> Iterator[R]:
+    """What there is for each item; the first error is raised."""
+    for _, answer in answers:
+        if isinstance(answer, QkvError):
+            raise answer
+        yield answer
 
 
 def _loaded(picture: Picture) -> Picture:

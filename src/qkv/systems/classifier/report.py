@@ -12,39 +12,22 @@ from torch import Tensor
 from qkv.config import nearest
 from qkv.data.pictures.sources import Pictures
 from qkv.errors import QkvError
-from qkv.metrics.classification import (
-    ClassScore,
-    calibration_error,
-    class_scores,
-    confusion_matrix,
-    top_k_accuracy,
-)
+from qkv.metrics.classification import ClassScore, calibration_error, class_scores, confusion_matrix, top_k_accuracy
 from qkv.systems.classifier.pipeline import Classifier
 
 
 @dataclass(frozen=True)
 class ClassifierReport:
-    """Scores of a classifier on a test set; shares from 0 to 1.
+    """Scores of a classifier on a test set; shares from 0 to 1."""
 
-    Attributes:
-        pictures: how many were classified.
-        unreadable: one line for each that could not be read; these count neither way.
-        accuracy: share whose most probable class is right.
-        top_5_accuracy: share whose class is among the five most probable ones.
-        calibration_error: expected calibration error of the probabilities that `classify` gives.
-        calibration_error_unscaled: without the model's temperature.
-        classes: scores of each class.
-        confusion: row: what it is; column: what it was taken for.
-    """
-
-    pictures: int
-    unreadable: tuple[str, ...]
-    accuracy: float
-    top_5_accuracy: float
-    calibration_error: float
-    calibration_error_unscaled: float
-    classes: tuple[ClassScore, ...]
-    confusion: Int[Tensor, "K K"]
+    pictures: int  # how many were classified
+    unreadable: tuple[str, ...]  # one line for each that could not be read; these count neither way
+    accuracy: float  # share whose most probable class is right
+    top_5_accuracy: float  # share whose class is among the five most probable ones
+    calibration_error: float  # expected calibration error of the probabilities that `classify` gives
+    calibration_error_unscaled: float  # without the model's temperature
+    classes: tuple[ClassScore, ...]  # scores of each class
+    confusion: Int[Tensor, "K K"]  # row: what it is; column: what it was taken for
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as plain lists and numbers."""
@@ -58,10 +41,7 @@ def report(
 ) -> ClassifierReport:
     """Classify all pictures of a test set and compare with what they are.
 
-    Args:
-        classifier: what `qkv.load` returns.
-        pictures: the test set; its classes are the model's, by name, or by number where they have no names.
-        progress: called now and then with the pictures done, and how many there are.
+    Its classes are the model's, by name, or by number where they have no names.
 
     Raises:
         QkvError: a class of the test set is unknown to the model, or no picture can be read.
@@ -93,15 +73,7 @@ def measure(
     temperature: float,
     unreadable: tuple[str, ...] = (),
 ) -> ClassifierReport:
-    """Compare what a model gives with what pictures are.
-
-    Args:
-        logits: of each picture, before calibration.
-        labels: the number of the class of each.
-        classes: their names.
-        temperature: what logits are divided by.
-        unreadable: one line for each picture that could not be read.
-    """
+    """Compare logits, before calibration, with the numbers of the classes that pictures are of."""
     confusion = confusion_matrix(logits.argmax(1), labels, len(classes))
     return ClassifierReport(
         pictures=len(labels),

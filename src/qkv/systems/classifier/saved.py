@@ -9,20 +9,13 @@ from qkv.models.vit import ViTConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A classifier, but for its weights.
-
-    Attributes:
-        model: sizes and choices.
-        labels: the classes, in the order of the model's outputs.
-        preprocessing: from a picture to what the model reads.
-        temperature: what logits are divided by (Guo et al. 2017), found on the validation pictures.
-    """
+    """A classifier, but for its weights."""
 
     system: ClassVar[str] = "classifier"
-    model: ViTConfig
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    temperature: float = 1.0
+    model: ViTConfig  # sizes and choices
+    labels: tuple[str, ...]  # the classes, in the order of the model's outputs
+    preprocessing: Preprocessing  # from a picture to what the model reads
+    temperature: float = 1.0  # what logits are divided by (Guo et al. 2017), found on the validation pictures
 
     @property
     def knows(self) -> str:

@@ -52,11 +52,7 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits labelled pictures.
-
-    Raises:
-        QkvError: the pictures cannot be found, or none can be read.
-    """
+    """The recipe that suits labelled pictures; refuses what cannot be found, and pictures none of which can be read."""
     sources = sources_of(PictureSource, asked)
     found = Measure.joined([measured(one, partial(measure, one, True, reporter)) for one in sources])
     sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
@@ -66,12 +62,8 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
 def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    Args:
-        found: what the pictures are like.
-        on_accelerator: whether a GPU trains. A CPU is given smaller pictures, and batches in parts that several
-            processes can share.
-        initial: the classifier to start from, whose sizes are kept. It needs fewer epochs and smaller steps than new
-            weights.
+    A CPU is given smaller pictures, and batches in parts that several processes can share. The sizes of an `initial`
+    classifier are kept; it needs fewer epochs and smaller steps than new weights.
     """
     pictures, side, channels = found.pictures, found.side, found.channels
     size = next(size for size in _SIZES if pictures <= size.pictures)

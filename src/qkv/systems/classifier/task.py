@@ -1,6 +1,6 @@
 """Training a classifier of pictures: cross-entropy with soft targets, accuracy and calibration, export."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from qkv.files import atomic_file
 from qkv.metrics.classification import fit_temperature
 from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
-from qkv.models.weights import get_weights, set_weights
+from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
 from qkv.systems.classifier.card import card
 from qkv.systems.classifier.pipeline import Classifier
@@ -34,28 +34,18 @@ _SCALES = ("mean", "std", "resize", "crop", "interpolation")
 class ClassifierConfig:
     """Everything about training a classifier but the loop.
 
-    Attributes:
-        data: what to train and validate on.
-        model: its sizes.
-        label_smoothing: share of the probability spread over all classes (Szegedy et al. 2016, section 7).
-        mean: of each channel, which pictures are shifted by.
-        std: of each channel, which they are scaled by.
-        resize: `crop` keeps the proportions and cuts off what is too much, `squash` keeps everything.
-        crop: share of the shorter side that is kept by `crop`.
-        interpolation: when pictures are resized.
-
     The last five default to those of the model that training starts from. With new weights, mean and std are 0.5 for
     each channel, and the others have the defaults of `Preprocessing`.
     """
 
-    data: ImageDataConfig
-    model: ViTConfig = field(default_factory=ViTConfig)
-    label_smoothing: float = 0.1
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    resize: Resize | None = None
-    crop: float | None = None
-    interpolation: Interpolation | None = None
+    data: ImageDataConfig  # what to train and validate on
+    model: ViTConfig = field(default_factory=ViTConfig)  # its sizes
+    label_smoothing: float = 0.1  # share of the probability spread over all classes (Szegedy et al. 2016, section 7)
+    mean: tuple[float, ...] | None = None  # of each channel, which pictures are shifted by
+    std: tuple[float, ...] | None = None  # of each channel, which they are scaled by
+    resize: Resize | None = None  # `crop` keeps the proportions and cuts off what is too much, `squash` keeps all
+    crop: float | None = None  # share of the shorter side that is kept by `crop`
+    interpolation: Interpolation | None = None  # when pictures are resized
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -72,58 +62,7 @@ class ClassifierConfig:
     @property
     def given_preprocessing(self) -> dict[str, Any]:
         """What is said of it."""
-        values = {name: getattr(self, name) for name in _SCALES}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-@dataclass(frozen=True)
-class _Initial:
-    """A trained model to start from: its model directory, and what config.json there holds."""
-
-    folder: Path
-    saved: Saved
-
-    @classmethod
-    def read(cls, folder: Path, sizes: ViTConfig) -> "_Initial":
-        """Its configuration.
-
-        Raises:
-            QkvError: it is of other sizes.
-        """
-        saved = read_saved(folder, Saved)
-        asked, known = ({f"model.{name}": size for name, size in asdict(one).items()} for one in (sizes, saved.model))
-        refuse_other_sizes(asked, known)
-        return cls(folder, saved)
-
-    def complete(self, config: ClassifierConfig) -> tuple[ClassifierConfig, str]:
-        """The configuration, with what it leaves open of the preprocessing as it was for the initial model.
-
-        Returns:
-            That, and in what else the two differ, for the user.
-        """
-        before = {name: getattr(self.saved.preprocessing, name) for name in _SCALES}
-        given = config.given_preprocessing
-        others = [f"{name} {value} instead of {before[name]}" for name, value in given.items() if value != before[name]]
-        said = f"not as for the initial model, which has to get used to it: {', '.join(others)}"
-        completed = replace(config, **{**before, **given})
-        return completed, f"pictures are prepared {said if others else 'as for the initial model'}"
-
-    def give_weights(self, model: ViT, classes: tuple[str, ...]) -> str:
-        """Let a model begin with these weights.
-
-        Returns:
-            What became of the head, for the user.
-        """
-        weights, source = read_weights(self.folder), str(self.folder)
-        if classes == self.saved.labels:
-            set_weights(model, weights, source)
-            return f"started from the initial model, its head too: the {len(classes)} classes are the same"
-        new = get_weights(model)
-        set_weights(model, {**weights, **{name: new[name] for name in HEAD}}, source)
-        return (
-            f"started from the initial model, but for its head: {len(self.saved.labels)} classes give way to "
-            f"{len(classes)} others"
-        )
+        return {name: value for name in _SCALES if (value := getattr(self, name)) is not None}
 
 
 class ClassifierTask(Task[ViT, ImageData]):
@@ -142,27 +81,21 @@ class ClassifierTask(Task[ViT, ImageData]):
         """Find the pictures, report on them and draw some of them augmented, and build a model.
 
         The head of the initial model is kept only if it has the same classes.
-
-        Raises:
-            QkvError: the data cannot be used, or the initial model is of other sizes.
         """
         say = setting.reporter.say
-        start = None if setting.initial is None else _Initial.read(setting.initial, config.model)
-        if start is not None:
-            config, said = start.complete(config)
-            say(said)
-        place = setting.folder / "data"
+        if setting.initial is not None:
+            config = _as_before(config, setting.initial, say)
+        place, samples = setting.folder / "data", setting.folder / "samples.png"
         data = ImageData.open(config.data, config.preprocessing, place, setting.seed, setting.reporter)
         say(data.report)
-        samples = setting.folder / "samples.png"
         if not samples.exists():
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
         say(f"augmented samples: {samples}")
         model = ViT(config.model, len(data.classes))
-        say(f"{sum(p.numel() for p in model.parameters()):,} parameters")
-        if start is not None:
-            say(start.give_weights(model, data.classes))
+        say(f"{count(get_weights(model)):,} parameters")
+        if setting.initial is not None:
+            _start_from(setting.initial, model, data.classes, say)
         return cls(config, data, model)
 
     def denominators(self, batch: ImageBatch) -> dict[str, float]:
@@ -196,21 +129,37 @@ class ClassifierTask(Task[ViT, ImageData]):
         """Write a classifier's model directory; its temperature is that of the last validation."""
         assert self._validation is not None, "the trainer validates before it exports"
         report, temperature = self._validation
-        counted = {
-            "parameters": sum(map(Tensor.numel, weights.values())),
-            "examples": f"{self.data.n_train:,} pictures",
-        }
+        counted = {"parameters": count(weights), "examples": f"{self.data.n_train:,} pictures"}
         text = card(self.config.model, report, {**facts, **counted}, [source.path for source in self.config.data.train])
         files = {CARD: text.encode(), "confusion.png": draw_confusion(report.confusion, self.data.classes)}
         save_model(folder, self._saved(temperature), weights, files)
 
     def _saved(self, temperature: float) -> Saved:
-        return Saved(
-            model=self.config.model,
-            labels=self.data.classes,
-            preprocessing=self.config.preprocessing,
-            temperature=temperature,
-        )
+        model, how = self.config.model, self.config.preprocessing
+        return Saved(model=model, labels=self.data.classes, preprocessing=how, temperature=temperature)
+
+
+def _as_before(config: ClassifierConfig, initial: Path, say: Callable[[str], None]) -> ClassifierConfig:
+    """The configuration, with what it leaves open of the preprocessing as it was for the initial model."""
+    saved = read_saved(initial, Saved)
+    refuse_other_sizes({"model": asdict(config.model)}, {"model": asdict(saved.model)})
+    before, given = {name: getattr(saved.preprocessing, name) for name in _SCALES}, config.given_preprocessing
+    others = [f"{name} {value} instead of {before[name]}" for name, value in given.items() if value != before[name]]
+    said = f"not as for the initial model, which has to get used to it: {', '.join(others)}"
+    say(f"pictures are prepared {said if others else 'as for the initial model'}")
+    return replace(config, **{**before, **given})
+
+
+def _start_from(initial: Path, model: ViT, classes: tuple[str, ...], say: Callable[[str], None]) -> None:
+    """Let a model begin with the initial one's weights; with its head too, if the classes are the same."""
+    weights, known = read_weights(initial), read_saved(initial, Saved).labels
+    new = {} if classes == known else {name: weight for name, weight in get_weights(model).items() if name in HEAD}
+    set_weights(model, {**weights, **new}, str(initial))
+    if new:
+        gone = f"{len(known)} classes give way to {len(classes)} others"
+        say(f"started from the initial model, but for its head: {gone}")
+    else:
+        say(f"started from the initial model, its head too: the {len(classes)} classes are the same")
 
 
 def _cross_entropy(logits: Float[Tensor, "B K"], targets: Float[Tensor, "B K"]) -> Float[Tensor, ""]:

@@ -12,7 +12,7 @@ from qkv.data.pictures.decode import find_pictures
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
-from qkv.figures.fonts import printable
+from qkv.figures.text import printable
 from qkv.model_directory import find_model
 from qkv.reporter import Table
 from qkv.systems.classifier.pipeline import Classifier, Prediction
@@ -54,8 +54,7 @@ def _show(file: str, answer: list[Prediction] | QkvError, as_json: bool) -> None
         print(f"error: {answer}", file=sys.stderr)
         fields: dict[str, object] = {"error": str(answer)}
     else:
-        found = [{"label": one.label, "probability": round(one.probability, 6)} for one in answer]
-        fields = {"predictions": found}
+        fields = {"predictions": [{"label": one.label, "probability": round(one.probability, 6)} for one in answer]}
     if as_json:
         # Linux takes any bytes for a name: what is no UTF-8 is escaped.
         is_text = not any("\ud800" <= character <= "\udfff" for character in file)
@@ -67,9 +66,7 @@ def _show(file: str, answer: list[Prediction] | QkvError, as_json: bool) -> None
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="A folder of class folders, a .csv or .parquet table, or IDX pictures.")],
-    confusion: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw what each class is taken for.")
-    ] = None,
+    confusion: Annotated[Path | None, typer.Option(metavar="FILE.png", help="What each class is taken for.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier on a test set: accuracy, calibration, and precision, recall and F1 of each class."""
@@ -95,10 +92,8 @@ def _print_report(title: str, found: "ClassifierReport") -> None:
     print(title)
     top_5 = f", top 5 {found.top_5_accuracy:.2%}" if len(found.classes) > 5 else ""
     print(f"accuracy {found.accuracy:.2%}{top_5}")
-    print(
-        f"expected calibration error {found.calibration_error:.2%}, "
-        f"without temperature scaling {found.calibration_error_unscaled:.2%}"
-    )
+    unscaled = f"without temperature scaling {found.calibration_error_unscaled:.2%}"
+    print(f"expected calibration error {found.calibration_error:.2%}, {unscaled}")
     rows = [
         (score.name, f"{score.precision:.1%}", f"{score.recall:.1%}", f"{score.f1:.1%}", f"{score.count:,}")
         for score in found.classes

@@ -13,10 +13,7 @@ from qkv.systems.translator.saved import Saved
 def card(saved: Saved, facts: Mapping[str, Any], sources: Sequence[object]) -> str:
     """What is known of a freshly trained translator, in Markdown; licence and limits are for its owner to add.
 
-    Args:
-        saved: what its config.json holds.
-        facts: of the training, as `qkv.systems.card.trained` takes them.
-        sources: where the training text comes from.
+    `facts` are of the training, as `qkv.systems.card.trained` takes them; `sources` say where its text comes from.
     """
     directions, model = format_directions(saved.directions), saved.model
     inside = f", feed-forward {model.d_ff}, {model.n_heads} heads" if isinstance(model, TranslatorConfig) else ""

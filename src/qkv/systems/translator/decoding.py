@@ -29,35 +29,21 @@ class DecodingOptions(TypedDict, total=False):
 class Decoding:
     """How to search for a translation. Any of temperature, top_k, top_p and seed asks for sampling.
 
-    Attributes:
-        beam_size: hypotheses of each sentence that go on; 5 if None, or n_best where that is more. 1 is greedy search.
-        n_best: alternatives to return.
-        length_penalty: exponent of the length in a beam's scores; 1 if None.
-        temperature: of sampling; below 1 is bolder, above 1 more varied.
-        top_k: sample from the k most probable tokens only.
-        top_p: sample from the smallest set of most probable tokens that holds this much probability.
-        seed: of sampling; another seed, another translation.
-        min_length: least number of tokens of each sentence's translation.
-        max_length: greatest number of tokens of each sentence's translation, end token included; if None, enough for a
-            source of its length.
-        no_repeat_ngram: no sequence of so many tokens may occur twice in a sentence.
-        prefix: the translation begins with this text.
-
     Raises:
         QkvError: the options contradict one another.
     """
 
-    beam_size: int | None = None
-    n_best: int = 1
-    length_penalty: float | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    min_length: int = 0
-    max_length: int | None = None
-    no_repeat_ngram: int | None = None
-    prefix: str = ""
+    beam_size: int | None = None  # hypotheses of a sentence that go on; 1 is greedy. None: 5, or n_best if that is more
+    n_best: int = 1  # alternatives to return
+    length_penalty: float | None = None  # exponent of the length in a beam's scores; 1 if None
+    temperature: float | None = None  # of sampling; below 1 is bolder, above 1 more varied
+    top_k: int | None = None  # sample from the k most probable tokens only
+    top_p: float | None = None  # sample from the smallest set of most probable tokens that holds this much probability
+    seed: int | None = None  # of sampling; another seed, another translation
+    min_length: int = 0  # least number of tokens of each sentence's translation
+    max_length: int | None = None  # greatest number of them, end token included; if None, enough for such a source
+    no_repeat_ngram: int | None = None  # no sequence of so many tokens may occur twice in a sentence
+    prefix: str = ""  # the translation begins with this text
 
     def __post_init__(self) -> None:
         if self.n_best < 1:
@@ -86,8 +72,7 @@ class Decoding:
     def strategy(self) -> Beam | Sampling:
         """How tokens are chosen."""
         if self._sampling:
-            given = {name: getattr(self, name) for name in self._sampling}
-            return Sampling(n=self.n_best, **given)
+            return Sampling(n=self.n_best, **{name: getattr(self, name) for name in self._sampling})
         size = max(_BEAM_SIZE, self.n_best) if self.beam_size is None else self.beam_size
         penalty = {} if self.length_penalty is None else {"length_penalty": self.length_penalty}
         return Beam(size=size, n_best=self.n_best, **penalty)
@@ -106,11 +91,8 @@ class Decoding:
 
     def filters(self, prefixes: list[tuple[int, ...]]) -> list[Filter]:
         """What may not be generated after these beginnings, one for each row."""
-        filters: list[Filter] = []
-        if self.min_length:
-            filters.append(MinLength(self.min_length))
-        if self.no_repeat_ngram is not None:
-            filters.append(NoRepeatNgram(self.no_repeat_ngram))
-        if any(prefixes):
-            filters.append(ForcedPrefix(prefixes))
-        return filters
+        return [
+            *([MinLength(self.min_length)] if self.min_length else []),
+            *([NoRepeatNgram(self.no_repeat_ngram)] if self.no_repeat_ngram is not None else []),
+            *([ForcedPrefix(prefixes)] if any(prefixes) else []),
+        ]

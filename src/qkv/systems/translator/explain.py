@@ -5,7 +5,7 @@ from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
 from qkv.explain.attention import AttentionRecord, record_attention
 from qkv.explain.words import Token
-from qkv.figures.fonts import printable
+from qkv.figures.text import printable
 from qkv.reporter import Table
 from qkv.systems.translator.kinds import Model
 from qkv.systems.translator.pipeline import Translator
@@ -19,16 +19,7 @@ _FAINT = 0.05
 def explain(
     translator: Translator, text: str, to: str, from_: str | None = None
 ) -> tuple[Translation, AttentionRecord]:
-    """Translate a sentence and record where the model looks while it does.
-
-    Args:
-        translator: what `qkv.load` returns.
-        text: one sentence.
-        to: the language to translate into.
-        from_: the language of the text; checked if given.
-
-    Returns:
-        The translation, and its attention piece by piece; `.words()` of it is by words.
+    """Translate a sentence and record where the model looks at each piece; `.words()` of the record is by words.
 
     Raises:
         QkvError: the text is empty or longer than the model takes at once, or the model lacks the language or has no
@@ -44,14 +35,7 @@ def explain(
 
 
 def record_translation(model: Model, codec: Codec, text: str, translation: str, to: str) -> AttentionRecord:
-    """The attention in one teacher-forced pass over a sentence and any translation of it.
-
-    Args:
-        model: the translator.
-        codec: its tokenizers.
-        text: one sentence.
-        translation: what the model made of it, or another translation that is of interest.
-        to: the language of the translation.
+    """The attention in one teacher-forced pass over a sentence and any translation of it, the model's own or another.
 
     Raises:
         QkvError: the model has no attention, does not translate into `to`, or has too few positions for a sentence.
@@ -80,8 +64,7 @@ def cross_attention(record: AttentionRecord, layer: int | None) -> Table:
     cross, rows = record.map("decoder", "cross", layer), []
     for row, token in enumerate(cross.queries):
         if token.is_word:
-            first, *others = cross.top(row, 2)
-            links = [first, *(link for link in others if link.weight >= _FAINT)]
+            links = [link for rank, link in enumerate(cross.top(row, 2)) if rank == 0 or link.weight >= _FAINT]
             looked = ", ".join(f"{link.key.text} {link.weight:.0%}" for link in links)
             rows.append((printable(token.text), printable(looked)))
     return Table(("translation", "looked at"), rows)

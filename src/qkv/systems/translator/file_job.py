@@ -5,6 +5,7 @@ options, so that a rerun goes on only with its own work. Since a translation doe
 result is that of a run that was never interrupted.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -20,39 +21,31 @@ from qkv.systems.translator.lines import Work, check_lines, file_blocks
 
 
 def translate_file(work: Work, source: Path, output: Path, key: Mapping[str, Any], reporter: Reporter) -> None:
-    """Translate each line of a file.
+    """Translate each line of a file, which is read through, and refused if need be, before anything is written.
 
-    Args:
-        work: translates lines.
-        source: UTF-8 text; read through before anything is written.
-        output: appears when it is whole.
-        key: all that the result depends on but the texts; "model" names the model.
-        reporter: is told of the work.
-
-    Raises:
-        QkvError: the source cannot be read or is not UTF-8.
+    `key` holds all that the result depends on but the texts; its "model" names the model.
     """
-    survey = check_lines(source)
-    fingerprint = _fingerprint(survey.digest, key)
+    lines, digest = check_lines(source)
+    fingerprint = _fingerprint(digest, key)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.{fingerprint}.partial")
     what, done = f"lines of {source.name}", _whole_lines(partial)
     if done:
-        reporter.say(f"going on behind line {done:,} of {survey.lines:,}")
+        reporter.say(f"going on behind line {done:,} of {lines:,}")
     try:
         with partial.open("ab") as file:
             for block in file_blocks(source, skip=done):
-                file.write(work(block, _within(reporter, what, done, len(block), survey.lines)))
+                file.write(work(block, _within(reporter, what, done, len(block), lines)))
                 file.flush()
                 done += len(block)
-                reporter.progress(what, done, survey.lines)
+                reporter.progress(what, done, lines)
     except KeyboardInterrupt:
         reporter.say(f"interrupted; the same command goes on behind line {done:,}")
         raise
-    if done != survey.lines:
-        raise QkvError(f"{source} changed while it was translated: {survey.lines:,} lines, then {done:,}; run it again")
+    if done != lines:
+        raise QkvError(f"{source} changed while it was translated: {lines:,} lines, then {done:,}; run it again")
     os.replace(partial, output)
-    for stale in output.parent.glob(f"{_escaped(output.name)}.{'[0-9a-f]' * len(fingerprint)}.partial"):
+    for stale in output.parent.glob(f"{glob.escape(output.name)}.{'[0-9a-f]' * len(fingerprint)}.partial"):
         stale.unlink(missing_ok=True)
 
 
@@ -79,7 +72,3 @@ def _whole_lines(partial: Path) -> int:
                 lines, end = lines + 1, end + len(line)
         file.truncate(end)
     return lines
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

@@ -10,13 +10,7 @@ Model = TranslatorModel | RecurrentModel
 
 
 def make_model(config: ModelConfig, vocabulary: int, target_vocabulary: int | None = None) -> Model:
-    """A model with new weights.
-
-    Args:
-        config: its kind, sizes and choices.
-        vocabulary: number of source tokens, and of target tokens unless `target_vocabulary` is given.
-        target_vocabulary: number of target tokens when the languages do not share one vocabulary.
-    """
+    """A model with new weights; `target_vocabulary` is given where the languages do not share one vocabulary."""
     if isinstance(config, TranslatorConfig):
         return TranslatorModel(config, vocabulary, target_vocabulary)
     return RecurrentModel(config, vocabulary, target_vocabulary)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -33,8 +33,7 @@ def formatter(translator: "Translator", as_json: bool, options: dict[str, Any]) 
 def stream_blocks(stream: BinaryIO) -> Iterator[list[str]]:
     """Lines of a stream, as many at a time as have come: a dialogue line by line works as well as a long pipe.
 
-    Raises:
-        QkvError: a line is not UTF-8; the lines before it have been given.
+    A line that is not UTF-8 is refused once the lines before it have been given.
     """
     offset = number = 0
     pending: list[bytes] = []  # of the line that has not ended
@@ -58,21 +57,16 @@ def _decode(raw_lines: list[bytes], offset: int, number: int) -> Iterator[list[s
         except UnicodeDecodeError as error:
             if lines:
                 yield lines
-            raise QkvError(
-                f"standard input is not UTF-8: byte {offset + error.start} (line {number + len(lines) + 1}) is "
-                "invalid; convert it to UTF-8"
-            ) from None
+            where = f"byte {offset + error.start} (line {number + len(lines) + 1})"
+            raise QkvError(f"standard input is not UTF-8: {where} is invalid; convert it to UTF-8") from None
         offset += len(raw) + 1
     yield lines
 
 
 def file_blocks(path: Path, skip: int = 0) -> Iterator[list[str]]:
     """Lines of a file behind the first `skip`, some hundred at a time."""
-    block: list[str] = []
-    characters = 0
-    for number, line in enumerate(read_lines(path)):
-        if number < skip:
-            continue
+    block, characters = list[str](), 0
+    for line in islice(read_lines(path), skip, None):
         block.append(line)
         characters += len(line)
         if len(block) >= _BLOCK_LINES or characters >= _BLOCK_CHARACTERS:
@@ -82,22 +76,10 @@ def file_blocks(path: Path, skip: int = 0) -> Iterator[list[str]]:
         yield block
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What reading a file through tells: the number of its lines, and a digest of their texts."""
-
-    lines: int
-    digest: str
-
-
-def check_lines(path: Path) -> Survey:
-    """Read a text file through before any work is done with it.
-
-    Raises:
-        QkvError: it cannot be read, or is not UTF-8.
-    """
+def check_lines(path: Path) -> tuple[int, str]:
+    """The number of lines of a text file, and a digest of their texts; refuses what cannot be read or is not UTF-8."""
     digest, lines = hashlib.sha256(), 0
     for line in read_lines(path):
         digest.update(line.encode() + b"\n")
         lines += 1
-    return Survey(lines, digest.hexdigest())
+    return lines, digest.hexdigest()

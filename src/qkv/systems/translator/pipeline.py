@@ -36,33 +36,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class _Job:
-    """What the model is asked to translate: a part of a text.
+    """What the model is asked to translate: a part of a text."""
 
-    Attributes:
-        source: its token ids.
-        size: tokens or characters of it, whichever are fewer: text spelled in bytes has several tokens a character,
-            and needs no translation of that length.
-        prefix: token ids with which its translation begins.
-    """
-
-    source: tuple[int, ...]
-    size: int
-    prefix: tuple[int, ...] = ()
+    source: tuple[int, ...]  # its token ids
+    size: int  # tokens or characters, the fewer: text spelled in bytes needs no translation of as many tokens
+    prefix: tuple[int, ...] = ()  # token ids with which its translation begins
 
 
 class Translator:
-    """A trained translator.
-
-    Args:
-        saved: what its config.json holds.
-        codec: its tokenizers.
-        engine: runs the model.
-
-    Attributes:
-        model: encoder and decoder.
-        codec: tokenizers and directions.
-        max_source_tokens: longer sources, tag and end token included, are split.
-    """
+    """A trained translator; texts of more than `max_source_tokens` tokens, tag and end included, are split."""
 
     def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
         self.codec, self.max_source_tokens = codec, saved.longest_source
@@ -70,11 +52,7 @@ class Translator:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Translator":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json, weights and tokenizer.
-            device: where to run; the accelerator if there is one unless given.
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
             QkvError: something is missing, damaged or does not fit together.
@@ -88,19 +66,14 @@ class Translator:
         set_weights(model, read_weights(folder), str(folder))
         return cls(saved, codec, open_engine(model, device))
 
-    @property
-    def directions(self) -> tuple[tuple[str, str], ...]:
-        """(from, to) pairs that the model is trained for."""
-        return self.codec.directions
-
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload] (a str is a sequence of str, too)
         self,
         text: str,
         to: str,
-        from_: str | None = None,
+        from_: str | None = ...,
         *,
-        progress: Progress | None = None,
+        progress: Progress | None = ...,
         **options: Unpack[DecodingOptions],
     ) -> Translation: ...
 
@@ -109,9 +82,9 @@ class Translator:
         self,
         text: Sequence[str],
         to: str,
-        from_: str | None = None,
+        from_: str | None = ...,
         *,
-        progress: Progress | None = None,
+        progress: Progress | None = ...,
         **options: Unpack[DecodingOptions],
     ) -> list[Translation]: ...
 
@@ -131,8 +104,7 @@ class Translator:
             to: the language to translate into.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
-            options: how to search, see `Decoding`: beam_size=5, n_best=1, length_penalty, temperature, top_k, top_p,
-                seed, min_length, max_length, no_repeat_ngram, prefix.
+            options: how to search, see `Decoding`.
 
         Returns:
             A translation for a string, a list of them in the same order for a sequence.
@@ -160,28 +132,12 @@ class Translator:
         return results[0] if isinstance(text, str) else results
 
     def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
-        """Translate greedily, piece by piece.
-
-        Args:
-            text: any text.
-            to: the language to translate into.
-            from_: the language of the text.
-
-        Returns:
-            An iterator over pieces of text; together they are `translate(text, to, beam_size=1)`.
-
-        Raises:
-            QkvError: the model lacks the language.
-        """
+        """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`."""
         self.check_languages(to, from_)
         return self._stream(text, to)
 
     def check_languages(self, to: str, from_: str | None = None) -> None:
-        """Refuse what the model is not trained for.
-
-        Raises:
-            QkvError: names what there is, and the nearest to what was asked for.
-        """
+        """Refuse what the model is not trained for, naming what there is and the nearest to what was asked for."""
         if to not in self.codec.targets:
             raise QkvError(f"the model does not translate into {to!r}; {_known(to, self.codec.targets)}")
         if from_ is None:
@@ -190,16 +146,14 @@ class Translator:
             raise QkvError(f"the model does not translate from {from_!r}; {_known(from_, self.codec.sources)}")
         if from_ == to:
             raise QkvError(f"the text is in {to!r} already: name another language to translate into")
-        if (from_, to) not in self.directions:
-            others = [source for source, target in self.directions if target == to]
+        if (from_, to) not in self.codec.directions:
+            others = [source for source, target in self.codec.directions if target == to]
             raise QkvError(f"the model translates into {to!r} from {', '.join(others)} only, not from {from_!r}")
 
     def _prefix(self, decoding: Decoding) -> tuple[int, ...]:
         [prefix] = self.codec.encode_target([decoding.prefix])
         if decoding.max_length is not None and decoding.max_length <= len(prefix):
-            raise QkvError(
-                f"the prefix has {len(prefix)} tokens, max_length is {decoding.max_length}; it must be above"
-            )
+            raise QkvError(f"the prefix has {len(prefix)} tokens: max_length must be above, not {decoding.max_length}")
         return tuple(prefix)
 
     def _jobs(self, parts: Sequence[str], to: str) -> list[_Job | None]:
@@ -242,27 +196,20 @@ class Translator:
         strategy = decoding.strategy
         if isinstance(strategy, Sampling):
             strategy = strategy.for_inputs(job.source for job in batch)
-        return generate(
-            self._engine.decode,
-            self._start(batch, max(limits)),
-            self._begin(len(batch)),
-            strategy,
-            end_id=END,
-            max_length=limits,
-            filters=decoding.filters([job.prefix for job in batch]),
-        )
+        state, begin = self._start(batch, max(limits))
+        filters = decoding.filters([job.prefix for job in batch])
+        return generate(self._engine.decode, state, begin, strategy, end_id=END, max_length=limits, filters=filters)
 
     def _limit(self, job: _Job, decoding: Decoding) -> int:
         """Most tokens to generate: a function of the job alone, not of the batch it is in."""
         limit = decoding.max_length or max(2 * job.size + 10, decoding.min_length + 1) + len(job.prefix)
         return min(limit, self._positions or limit)
 
-    def _start(self, batch: Sequence[_Job], limit: int) -> Any:
+    def _start(self, batch: Sequence[_Job], limit: int) -> tuple[Any, Tensor]:
+        """The model's state, and the tokens that translations begin with."""
         lengths = torch.tensor([len(job.source) for job in batch])
-        return self._engine.start(pad([job.source for job in batch]), lengths, limit + 1)
-
-    def _begin(self, rows: int) -> Tensor:
-        return torch.full((rows, 1), BEGIN, device=self._engine.device)
+        state = self._engine.start(pad([job.source for job in batch]), lengths, limit + 1)
+        return state, torch.full((len(batch), 1), BEGIN, device=self._engine.device)
 
     def _text(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         return [_CONTROL.sub(" ", text).strip() for text in self.codec.decode(tokens)]
@@ -273,8 +220,7 @@ class Translator:
         for part, job in zip(parts, self._jobs(parts, to), strict=True):
             shown = 0
             for so_far in self._stream_part(job) if job else ():
-                new = so_far[shown:]
-                if new:
+                if new := so_far[shown:]:
                     yield separator(before, last, new[0]) + new if last and not shown else new
                     shown, last = len(so_far), new[-1]
             before = part
@@ -282,10 +228,9 @@ class Translator:
     def _stream_part(self, job: _Job) -> Iterator[str]:
         """The translation so far, after each token; each begins with the one before."""
         limit = self._limit(job, Decoding())
-        state, begin = self._start([job], limit), self._begin(1)
-        steps = stream(self._engine.decode, state, begin, Greedy(), end_id=END, max_length=limit)
+        state, begin = self._start([job], limit)
         tokens: list[int] = []
-        for step in steps:
+        for step in stream(self._engine.decode, state, begin, Greedy(), end_id=END, max_length=limit):
             tokens += [token for _, token in step]
             # The bytes of an unfinished character decode to U+FFFD until its last one comes.
             yield self._text([tokens])[0].rstrip("\ufffd").rstrip()
@@ -293,13 +238,8 @@ class Translator:
 
 
 def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
-    return Candidate(
-        (text,),
-        hypothesis.log_probability,
-        len(hypothesis.tokens) + hypothesis.finished,
-        goes_round(hypothesis.tokens, job.source),
-        not hypothesis.finished,
-    )
+    length, repeated = len(hypothesis.tokens) + hypothesis.finished, goes_round(hypothesis.tokens, job.source)
+    return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished)
 
 
 def _known(language: str, known: Sequence[str]) -> str:

@@ -13,19 +13,12 @@ from qkv.systems.translator.pipeline import Progress, Translator
 
 @dataclass(frozen=True)
 class TranslatorReport:
-    """Scores of a translator on a test set.
+    """Scores of a translator on a test set."""
 
-    Attributes:
-        lines: how many were translated.
-        beam_size: hypotheses that went on.
-        metrics: BLEU, chrF and TER.
-        flags: how many translations have each of the flags of `Translation`; those that occur.
-    """
-
-    lines: int
-    beam_size: int
-    metrics: tuple[Metric, ...]
-    flags: Mapping[str, int]
+    lines: int  # how many were translated
+    beam_size: int  # hypotheses that went on
+    metrics: tuple[Metric, ...]  # BLEU, chrF and TER
+    flags: Mapping[str, int]  # how many translations have each of the flags of `Translation`; those that occur
 
     def to_json(self) -> dict[str, Any]:
         """The fields, the metrics by name."""
@@ -40,15 +33,7 @@ def report(
     beam_size: int | None = None,
     progress: Progress | None = None,
 ) -> TranslatorReport:
-    """Translate a test set and compare with what people wrote.
-
-    Args:
-        translator: what `qkv.load` returns.
-        sources: text, a sentence each.
-        references: the translation of each.
-        direction: their languages.
-        beam_size: hypotheses that go on, see `Decoding`; 1 is greedy.
-        progress: called as the work goes on.
+    """Translate a test set, sentence by sentence, and compare with what people wrote; a beam of 1 is greedy.
 
     Raises:
         QkvError: there is nothing to translate, the two do not belong together, or the model does not know a language.

@@ -12,10 +12,9 @@ _LONGEST_BLOCK, _REPETITIONS, _SHORTEST_LOOP = 16, 3, 6
 
 @dataclass(frozen=True)
 class Translation:
-    """One translated text.
+    """One translated text, on one line.
 
     Attributes:
-        text: the translation, on one line; also `str()`.
         score: log P / length ** length_penalty in nats, where the length counts tokens, end tokens included; the
             closer to 0 the surer was the model. 0.0 for an empty text.
         flags: what a reader should know, in this order: "split" (the text was longer than the model can take, was
@@ -40,21 +39,13 @@ class Translation:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A possible translation of the first parts of a text.
+    """A possible translation of the first parts of a text."""
 
-    Attributes:
-        texts: translations of the parts.
-        log_probability: of all their tokens, in nats.
-        length: number of those tokens, end tokens included.
-        repeated: one of the parts goes round in a loop.
-        unfinished: one of the parts was cut at the length limit.
-    """
-
-    texts: tuple[str, ...] = ()
-    log_probability: float = 0.0
-    length: int = 0
-    repeated: bool = False
-    unfinished: bool = False
+    texts: tuple[str, ...] = ()  # translations of the parts
+    log_probability: float = 0.0  # of all their tokens, in nats
+    length: int = 0  # number of those tokens, end tokens included
+    repeated: bool = False  # one of the parts goes round in a loop
+    unfinished: bool = False  # one of the parts was cut at the length limit
 
     def __add__(self, other: "Candidate") -> "Candidate":
         return Candidate(
@@ -69,30 +60,20 @@ class Candidate:
         """The log-probability / length ** length_penalty."""
         return self.log_probability / max(self.length, 1) ** length_penalty
 
-    def rank(self, length_penalty: float) -> tuple[bool, float]:
-        """What candidates are sorted by: a whole one comes before one that was cut, as in `generation`."""
-        return not self.unfinished, self.score(length_penalty)
-
-
-_NOTHING = Candidate(("",))
-
 
 def combine(
     parts: Sequence[str], candidates: Sequence[Sequence[Candidate]], n_best: int, length_penalty: float
 ) -> Translation:
-    """The translation of a text from the candidates of each of its parts.
+    """The translation of a text from candidates for each of its parts: best first, none for a part that holds nothing.
 
-    Args:
-        parts: the text, cut.
-        candidates: for each part, best first; none for a part that holds nothing.
-        n_best: most alternatives to give; those with equal texts count once.
-        length_penalty: exponent of the length in the score.
+    Gives at most `n_best` alternatives; those with equal texts count once.
     """
 
     def best(choices: Iterable[Candidate]) -> list[Candidate]:
-        return sorted(choices, key=lambda choice: choice.rank(length_penalty), reverse=True)[:n_best]
+        # A whole one comes before one that was cut, as in `generation`.
+        return sorted(choices, key=lambda one: (not one.unfinished, one.score(length_penalty)), reverse=True)[:n_best]
 
-    row = [best(choices) or [_NOTHING] for choices in candidates]
+    row = [best(choices) or [Candidate(("",))] for choices in candidates]
     while len(row) > 1:  # neighbours two by two, so that thousands of parts take no quadratic time
         pairs = zip_longest(row[::2], row[1::2], fillvalue=[Candidate()])
         row = [best(left + right for left in lefts for right in rights) for lefts, rights in pairs]

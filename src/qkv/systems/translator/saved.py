@@ -9,24 +9,15 @@ from qkv.systems.translator.kinds import ModelConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A translator, but for its weights and its tokenizers.
-
-    Attributes:
-        model: its kind, sizes and choices.
-        vocabulary: number of source tokens, and of target tokens where these are the same.
-        target_vocabulary: number of target tokens where they are not.
-        max_source_tokens: longer sources, tag and end token included, are split.
-        directions: (from, to) pairs that it is trained for.
-        target_tags: the source begins with the tag of the language to translate into.
-    """
+    """A translator, but for its weights and its tokenizers."""
 
     system: ClassVar[str] = "translator"
-    model: ModelConfig
-    vocabulary: int
-    target_vocabulary: int | None
-    max_source_tokens: int
-    directions: tuple[Direction, ...]
-    target_tags: bool
+    model: ModelConfig  # its kind, sizes and choices
+    vocabulary: int  # number of source tokens, and of target tokens where these are the same
+    target_vocabulary: int | None  # number of target tokens where they are not
+    max_source_tokens: int  # longer sources, tag and end token included, are split
+    directions: tuple[Direction, ...]  # (from, to) pairs that it is trained for
+    target_tags: bool  # the source begins with the tag of the language to translate into
 
     @classmethod
     def of(cls, model: ModelConfig, codec: Codec, max_source_tokens: int) -> "Saved":

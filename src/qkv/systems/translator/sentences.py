@@ -31,13 +31,7 @@ def is_blank(text: str) -> bool:
 
 
 def split(text: str, count: Count, limit: int) -> list[str]:
-    """Parts of at most `limit` tokens; a single character stays whole even if it has more.
-
-    Args:
-        text: any text.
-        count: gives the number of tokens of each text.
-        limit: most tokens of a part.
-    """
+    """Parts of at most `limit` tokens; a single character stays whole even if it has more."""
     parts = [text]
     for cut, enough in ((_sentences, min(_SHORT_SENTENCE, limit)), (_clauses, limit), (_words, limit)):
         parts = _apply(
@@ -60,13 +54,7 @@ def join(parts: Sequence[str], translations: Sequence[str]) -> str:
 
 
 def separator(part: str, left: str, right: str) -> str:
-    """What goes between two translated parts.
-
-    Args:
-        part: the source of the left one.
-        left: last character of the left translation.
-        right: first character of the right translation.
-    """
+    """What goes between the last and first characters of two translated parts; `part` is the source of the left one."""
     inside_a_word = part[-1:].isalnum() and not _UNSPACED_SCRIPT.match(part[-1])
     if inside_a_word or _UNSPACED_SCRIPT.match(left) or _UNSPACED_SCRIPT.match(right):
         return ""

@@ -56,11 +56,7 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits parallel text.
-
-    Raises:
-        QkvError: its languages are not named, or it cannot be read.
-    """
+    """The recipe that suits parallel text; refuses text that cannot be read, or whose languages are not named."""
     corpus = _corpus(asked.data, asked.options.get("from", ""), asked.options.get("to", ""))
     assigned = assign({}, (one for one in asked.assignments if one.startswith("model.kind=")))
     kind = assigned["model"]["kind"] if assigned else None
@@ -80,14 +76,9 @@ def sizes(
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    Args:
-        pairs: sentence pairs to train on.
-        characters: on the longer side of the corpus.
-        kind: of model; that of the initial model, or a Transformer, if not given.
-        on_accelerator: whether a GPU trains. A CPU takes the tokens of a step in smaller batches, which suit its
-            caches, and which several processes can share.
-        initial: the translator to start from, whose sizes are kept. It needs fewer epochs and smaller steps than new
-            weights.
+    `characters` counts the longer side of the corpus. A CPU takes the tokens of a step in smaller batches, which suit
+    its caches and which several processes can share. The sizes of an `initial` translator are kept, and its kind unless
+    another is given; it needs fewer epochs and smaller steps than new weights.
     """
     size = next(size for size in _SIZES if pairs <= size.pairs)
     epochs = size.epochs if initial is None else size.epochs // 4

@@ -30,21 +30,13 @@ from qkv.train.task import Setting, Task
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatorTaskConfig:
-    """Everything about training a translator but the loop.
+    """Everything about training a translator but the loop."""
 
-    Attributes:
-        data: what to train and validate on.
-        tokenizer: how to cut text into tokens.
-        model: its kind and sizes.
-        label_smoothing: share of the probability spread over the vocabulary (section 5.4).
-        bleu_sentences: validation sentences of each direction to translate for BLEU; 0 for all of them.
-    """
-
-    data: DataConfig
-    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    model: ModelConfig = field(default_factory=TranslatorConfig)
-    label_smoothing: float = 0.1
-    bleu_sentences: int = 200
+    data: DataConfig  # what to train and validate on
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)  # how to cut text into tokens
+    model: ModelConfig = field(default_factory=TranslatorConfig)  # its kind and sizes
+    label_smoothing: float = 0.1  # share of the probability spread over the vocabulary (section 5.4)
+    bleu_sentences: int = 200  # validation sentences of each direction to translate for BLEU; 0 for all of them
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -73,11 +65,7 @@ class TranslatorTask(Task[Model, ParallelData]):
 
     @classmethod
     def create(cls, config: TranslatorTaskConfig, setting: Setting) -> "TranslatorTask":
-        """Prepare the data, report on it, and build a model, with the initial one's tokenizers and weights if any.
-
-        Raises:
-            QkvError: the data cannot be used, or the initial model is of other sizes.
-        """
+        """Prepare the data, report on it, and build a model, with the initial one's tokenizers and weights if any."""
         codec = None if setting.initial is None else _codec_of(setting.initial, config)
         place, reporter = setting.folder / "data", setting.reporter
         data = ParallelData.open(config.data, config.tokenizer, place, setting.seed, reporter, codec)
@@ -136,11 +124,8 @@ def _codec_of(initial: Path, config: TranslatorTaskConfig) -> Codec:
     """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
     codec = Codec.load(initial, vars(saved))
-    asked, known = (
-        {f"model.{name}": size for name, size in asdict(one).items()} for one in (config.model, saved.model)
-    )
-    asked["tokenizer.vocabulary"], known["tokenizer.vocabulary"] = config.tokenizer.vocabulary, codec.vocabulary
-    refuse_other_sizes(asked, known)
+    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": codec.vocabulary}}
+    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
     return codec
 
 

@@ -1,6 +1,7 @@
 """What the command line does with a translator. What `qkv translate` has no use for is imported where it is needed."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -54,9 +55,7 @@ def translate(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: text, score, flags, n_best.")] = False,
     beam_size: BeamSize = None,
     n_best: Annotated[int, typer.Option(help="Alternatives to give; needs --json.")] = 1,
-    length_penalty: Annotated[
-        float | None, typer.Option(help="Exponent of the length in scores, 1 unless given.")
-    ] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Exponent of length in scores, 1 unless given.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sample; below 1 is bolder.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Sample from the k most probable tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Sample from the tokens that hold this probability.")] = None,
@@ -180,8 +179,7 @@ def _print_report(title: str, found: "TranslatorReport") -> None:
     for metric in found.metrics:
         print(f"{metric.name}|{metric.signature}")
     if found.flags:
-        most = sorted(found.flags.items(), key=lambda flag: -flag[1])
-        print("flags: " + ", ".join(f"{name} {count:,}" for name, count in most))
+        print("flags: " + ", ".join(f"{name} {count:,}" for name, count in Counter(found.flags).most_common()))
 
 
 def explain(
@@ -191,12 +189,8 @@ def explain(
     to: Annotated[str | None, typer.Option(help="Language to translate into.")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="Language of the sentence.")] = None,
     layer: Annotated[int | None, typer.Option(help="Show this layer, from 1. [default: what says most]")] = None,
-    head: Annotated[
-        int | None, typer.Option(help="Show this encoder head, from 1. [default: most informative]")
-    ] = None,
-    pieces: Annotated[
-        bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged into words.")
-    ] = False,
+    head: Annotated[int | None, typer.Option(help="Show this encoder head, from 1. [default: the clearest]")] = None,
+    pieces: Annotated[bool, typer.Option("--pieces", help="Keep sub-word pieces apart, not merged to words.")] = False,
     weights: Weights = None,
 ) -> None:
     """Draw where a translator looks while it translates a sentence."""
