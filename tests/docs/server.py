@@ -72,7 +72,7 @@ def serve(path: str) -> None:
     import torch._dynamo  # noqa: F401 (PyTorch's optimizers do)
 
     import qkv.cli.main
-    import qkv.explain
+    import qkv.explain.picture
     import qkv.metrics.translation
     import qkv.runs.run  # noqa: F401
 

@@ -10,7 +10,8 @@ import torch
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
-from qkv.explain import AttentionRecord, Token, informative_head, record_attention
+from qkv.explain.attention import AttentionRecord, informative_head, record_attention
+from qkv.explain.words import Token
 from qkv.models.translator import TranslatorConfig, TranslatorModel
 from qkv.nn import MultiHeadAttention
 from qkv.systems.translator.explain import record_translation

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 
 from qkv.errors import QkvError
-from qkv.explain import attention_rollout, draw_patches, record_patches
+from qkv.explain.overlay import draw_patches
+from qkv.explain.patches import attention_rollout, record_patches
 from qkv.figures.confusion import draw_confusion
 from qkv.models.vit import ViT, ViTConfig
 

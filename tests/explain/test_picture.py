@@ -12,7 +12,9 @@ from matplotlib.image import imread
 
 from qkv.data.parallel.vocabulary import Codec
 from qkv.errors import QkvError
-from qkv.explain import AttentionMap, Panel, Token, draw, draw_translation
+from qkv.explain.attention import AttentionMap
+from qkv.explain.picture import Panel, draw, draw_translation
+from qkv.explain.words import Token
 from qkv.figures import fonts
 from qkv.figures.fonts import find_fonts, substitute
 from qkv.models.translator import TranslatorModel

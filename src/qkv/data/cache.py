@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from qkv.files import atomic_file
-from qkv.reporter import Reporter
+from qkv.reporter import SILENT, Reporter
 
 _log = logging.getLogger(__name__)
 
@@ -44,24 +44,15 @@ def write_arrow(
     file: Path,
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch],
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
     what: str = "",
     total: int | None = None,
 ) -> pa.Table:
     """Write a table as an Arrow file that appears whole or not at all, with its checksum beside it; give it mapped.
 
-    Args:
-        file: ends in .arrow.
-        schema: of the table.
-        batches: its rows; what is raised while they are made leaves no file.
-        reporter: is told of the rows done, if there is one.
-        what: is done; for the progress bar.
-        total: how many rows there are, if known.
-
-    Raises:
-        QkvError: the file cannot be written.
+    What is raised while the batches are made leaves no file. The reporter is told `what` is done, of `total` rows.
     """
-    reporter, done = reporter or Reporter(), 0
+    done = 0
     with atomic_file(file) as temporary:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             for batch in batches:
@@ -74,20 +65,19 @@ def write_arrow(
 
 
 def read_arrow(file: Path) -> pa.Table | None:
-    """A table that `write_arrow` wrote, memory-mapped, with a chunk for each batch; None if it must be made.
+    """A table that `write_arrow` wrote, memory-mapped, with a chunk for each batch.
 
-    That is so if it is not there, or, which a warning tells, if it is not what was written.
+    None if it must be made: it is not there, or, which a warning tells, it is not what was written.
     """
     if not file.exists() or not _beside(file).exists():
         return None
     try:
-        whole = _beside(file).read_text() == str(_checksum(file))
+        if _beside(file).read_text() == str(_checksum(file)):
+            return _mapped(file)
     except (OSError, ValueError):  # empty, say
-        whole = False
-    if not whole:
-        _log.warning("%s is damaged or cut short: it is made anew", file)
-        return None
-    return _mapped(file)
+        pass
+    _log.warning("%s is damaged or cut short: it is made anew", file)
+    return None
 
 
 def _mapped(file: Path) -> pa.Table:

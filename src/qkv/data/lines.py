@@ -25,10 +25,9 @@ def read_lines(path: Path) -> Iterator[str]:
                 try:
                     yield raw[start:].removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
                 except UnicodeDecodeError as error:
-                    at = f"byte {offset + start + error.start}{' of the unpacked text' if compressed else ''}"
-                    raise QkvError(
-                        f"{path} is not UTF-8: {at} (line {number}) is invalid; convert it to UTF-8"
-                    ) from error
+                    where = f"{' of the unpacked text' if compressed else ''} (line {number})"
+                    said = f"byte {offset + start + error.start}{where} is invalid; convert it to UTF-8"
+                    raise QkvError(f"{path} is not UTF-8: {said}") from error
                 offset += len(raw)
     except FileNotFoundError as error:
         raise QkvError(f"{path} does not exist: check the path") from error

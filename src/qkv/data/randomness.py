@@ -5,8 +5,6 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDS = 4
-
 
 def derive_seed(*numbers: int | str) -> int:
     """A 63-bit seed from what it is for, such as (seed, epoch, index)."""
@@ -22,7 +20,7 @@ def permute(positions: NDArray[np.int64], size: int, seed: int) -> NDArray[np.in
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     shift, mask = np.uint64(half), np.uint64((1 << half) - 1)
-    keys = [np.uint64(derive_seed(seed, round_)) for round_ in range(_ROUNDS)]
+    keys = [np.uint64(derive_seed(seed, round_)) for round_ in range(4)]
     result = positions.astype(np.uint64)
     outside = np.arange(len(result))
     while len(outside):
@@ -38,8 +36,7 @@ def permute(positions: NDArray[np.int64], size: int, seed: int) -> NDArray[np.in
 def shuffled(size: int, batch_size: int, seed: int, epoch: int, index: int) -> NDArray[np.int64]:
     """A batch of an epoch, of a data set of this size in an order of the epoch's own; the last batch may be short."""
     start = index * batch_size
-    positions = np.arange(start, min(start + batch_size, size))
-    return permute(positions, size, derive_seed(seed, "order", epoch))
+    return permute(np.arange(start, min(start + batch_size, size)), size, derive_seed(seed, "order", epoch))
 
 
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

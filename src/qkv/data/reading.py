@@ -16,10 +16,8 @@ READERS = 4  # threads; decoding a picture releases Python's lock
 def ahead(items: Iterable[T], prepare: Callable[[T], R], size: int) -> Iterator[list[tuple[T, R]]]:
     """Batches of items with what is prepared of each, in order; the next batch is prepared while one is in use.
 
-    Args:
-        items: may be endless; they are taken in the caller's thread, no more than two batches ahead.
-        prepare: is called in threads; what it raises is raised here (`or_error` makes it an answer).
-        size: items in a batch; the last may have fewer.
+    Items may be endless: they are taken in the caller's thread, no more than two batches ahead. `prepare` is called in
+    threads; what it raises is raised here (`or_error` makes it an answer).
     """
     source = iter(items)
     pool = ThreadPoolExecutor(READERS, thread_name_prefix="reading")

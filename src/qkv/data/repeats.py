@@ -16,9 +16,7 @@ Hashes = NDArray[np.uint64]
 def hash_names(names: Iterable[str], source: Path) -> Hashes:
     """A hash of what each picture is called however it is reached: of its path without links.
 
-    Args:
-        names: files of pictures, or rows of the source, such as "t.parquet, row 3".
-        source: where they are; for rows, the file.
+    Names are files of pictures, or rows of a source that is a file, such as "t.parquet, row 3".
     """
 
     @cache
@@ -37,10 +35,7 @@ def hash_names(names: Iterable[str], source: Path) -> Hashes:
 def each_once(hashes: Sequence[Hashes], n_train: int, *, within: bool) -> list[NDArray[np.bool_]]:
     """Which pictures of each source have not come up before: in validation first, then in the order of sources.
 
-    Args:
-        hashes: of the names of each source, those of training before those of validation.
-        n_train: how many sources are for training.
-        within: whether a picture that comes up twice in one source counts there once.
+    The first `n_train` sources are for training. `within`: what comes up twice in one source counts there once.
     """
     fresh = [np.ones(len(own), bool) for own in hashes]
     known = np.empty(0, np.uint64)

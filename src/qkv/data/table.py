@@ -19,26 +19,13 @@ from qkv.errors import QkvError
 
 _IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
 _BLOCK_ROWS = 256
-_MOST_CHOICES = 20  # named when none of them was chosen
 
 Where = dict[str, str | int | list[str | int]]
 """Column of a table to the value that its rows have there, or to several of which they have one; or to patterns."""
 
 
 class MissingColumn(QkvError):
-    """A table lacks a column that was asked for, or was taken for granted.
-
-    Args:
-        path: of the table.
-        column: that it lacks.
-        known: those that it has.
-        what: it is called in such a file.
-
-    Attributes:
-        column: that it lacks.
-        known: those that it has.
-        said: what is wrong, without advice.
-    """
+    """A table lacks a column, or whatever else that is called there; `said` is this without the advice."""
 
     def __init__(self, path: Path, column: str, known: Sequence[str], what: str = "column") -> None:
         self.column, self.known, self.said = column, known, f"{path} has no {what} {column!r}"
@@ -49,34 +36,29 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
     """Columns of a table, by name.
 
     Parquet is compressed by the thousand rows, which makes one row dear to read. So columns are kept in memory, or if
-    they are large, as those of pictures are, copied once into an Arrow file, which is memory-mapped.
-
-    Args:
-        path: ends in .csv or .parquet.
-        columns: which ones; a name may be there twice.
-        cache: where that Arrow file is kept; a temporary one is written if not given.
+    they are large, as those of pictures are, copied once into an Arrow file in `cache` (or a temporary one), which is
+    memory-mapped.
 
     Raises:
         QkvError: the file is missing, damaged or empty, or lacks a column.
     """
-    columns = list(dict.fromkeys(columns))
+    columns, large = list(dict.fromkeys(columns)), set()
     try:
         if path.suffix.lower() == ".csv":
             table = _read_csv(path, columns)
-            found = {column: table[column] for column in columns}
         else:
             with parquet.ParquetFile(path) as file:
                 _check_columns(path, file.schema_arrow.names, columns)
                 large = {column for column in columns if _size(file, column) > _IN_MEMORY}
                 table = file.read([column for column in columns if column not in large])
-            found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
+        found = {column: _mapped(path, column, cache) if column in large else table[column] for column in columns}
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
     except PermissionError:
         raise QkvError(f"{path} may not be read: check its permissions") from None
     except (pa.ArrowException, OSError):
-        what = "it is cut short, damaged or no Parquet file"
-        raise QkvError(f"{path} cannot be read: {what}; fetch it or write it again") from None
+        fault = "it is cut short, damaged or no Parquet file"
+        raise QkvError(f"{path} cannot be read: {fault}; fetch it or write it again") from None
     if not len(found[columns[0]]):
         raise QkvError(f"{path} is empty: it must hold at least one picture")
     return found
@@ -84,12 +66,10 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
 
 def told_names(path: Path, label: str) -> list[str] | None:
     """Names for the numbers in a column of labels, if the file tells them, as those of the `datasets` library do."""
-    if path.suffix.lower() == ".csv":
-        return None
     try:
         told = json.loads((parquet.read_schema(path).metadata or {})[b"huggingface"])
         return list(told["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException):  # it may be no Parquet file
         return None
 
 
@@ -126,7 +106,7 @@ def _check_columns(path: Path, known: list[str], columns: list[str]) -> None:
     for column in columns:
         if column not in known:
             raise MissingColumn(path, column, known)
-        if list(known).count(column) > 1:
+        if known.count(column) > 1:
             raise QkvError(f"{path} has several columns {column!r}: rename all but one")
 
 
@@ -153,30 +133,22 @@ def _mapped(path: Path, column: str, cache: Path | None) -> pa.ChunkedArray:
 def choose_rows(path: Path, n_rows: int, values_of: Callable[[str], list[Any]], where: Where) -> list[int]:
     """The rows of a table that have the values asked for, in every column that is named.
 
-    Args:
-        path: of the table, for messages.
-        n_rows: how many it has.
-        values_of: the values of a column.
-        where: column to value, or to several of which a row has one; all are compared as they are written, or as
-            patterns of `fnmatch`.
-
-    Raises:
-        QkvError: no row has one of the values, of those that the columns before leave; the message names what there is.
+    Values are compared as they are written, or as patterns of `fnmatch`. A QkvError, in which `path` is named, tells
+    where no row, of those that the columns before leave, has one of the values.
     """
     rows = list(range(n_rows))
     for column, wanted in where.items():
         values = [str(value) for value in values_of(column)]
-        asked = {str(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
         there = {values[row] for row in rows}
-        chosen = {
-            value: {value} & there or {known for known in there if fnmatch.fnmatchcase(known, value)} for value in asked
-        }
-        for value in sorted(value for value in asked if not chosen[value]):
-            known = nearest(value, there) if len(there) <= _MOST_CHOICES else f"there are {len(there):,} others"
-            raise QkvError(f"{path}: no row has {value!r} as {column}; {known}")
-        if not asked:
+        matching: set[str] = set()
+        for value in sorted(map(str, wanted if isinstance(wanted, list) else [wanted])):
+            found = {value} & there or {known for known in there if fnmatch.fnmatchcase(known, value)}
+            if not found:
+                known = nearest(value, there) if len(there) <= 20 else f"there are {len(there):,} others"
+                raise QkvError(f"{path}: no row has {value!r} as {column}; {known}")
+            matching |= found
+        if not matching:
             raise QkvError(f"{path}: where asks for no value of {column}, which leaves no row; name one")
-        matching = set().union(*chosen.values())
         rows = [row for row in rows if values[row] in matching]
     return rows
 

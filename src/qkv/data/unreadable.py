@@ -24,16 +24,9 @@ def find_faults(
 ) -> dict[int, str]:
     """What is wrong with which of the things 0 to `size` - 1.
 
-    All are checked once for each `state`; those with a fault are checked again each time, since a fault may be mended
-    in a way that the state does not tell, such as permission to read.
-
-    Args:
-        check: raises QkvError if there is a fault; safe in threads.
-        size: how many there are.
-        state: a digest of what they are.
-        what: is checked; for the progress bar.
-        cache: a folder for what is found.
-        reporter: is told of the work.
+    All are checked once for each `state`, a digest of what they are; those with a fault are checked again each time,
+    since it may be mended in a way that the state does not tell, such as permission to read. `check` is called in
+    threads, and raises QkvError if there is a fault.
     """
     file, attempt = cache / f"faults-{state}.json", or_error(check)
     if file.exists():
@@ -49,25 +42,13 @@ def find_faults(
 
 
 class Substitutes:
-    """Reads pictures by number; the next one stands in for one that could be read once and cannot be any more.
-
-    The first time, a warning tells.
-    """
+    """Reads pictures by number; the next one stands in for one that cannot be read any more. Warns once."""
 
     def __init__(self) -> None:
         self._warned = False
 
     def read(self, read: Callable[[int], R], index: int, size: int) -> tuple[int, R]:
-        """The number of the picture that is really read, and what `read` makes of it.
-
-        Args:
-            read: raises QkvError if it cannot.
-            index: of the picture.
-            size: how many pictures there are; the first comes after the last.
-
-        Raises:
-            QkvError: none of a hundred can be read.
-        """
+        """The number of the picture that is really read, and what `read` makes of it; the first follows the last."""
         fault = ""
         for substitute in range(index, index + min(_SUBSTITUTES, size)):
             try:

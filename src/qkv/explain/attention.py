@@ -1,7 +1,8 @@
 """Attention as data: the weights of every layer and head for one translation, by name, with the words they link."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +19,6 @@ Kind = Literal["self", "cross"]
 Name = tuple[Stack, int, Kind]
 """Which attention: stack, layer (the first is 1), kind."""
 
-_DIGITS = 6
-
 
 @dataclass(frozen=True)
 class Link:
@@ -32,13 +31,7 @@ class Link:
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """One table of attention weights; every row sums to 1.
-
-    Attributes:
-        weights: how much each of T queries attends to each of S keys.
-        queries: what the rows stand for.
-        keys: what the columns stand for.
-    """
+    """One table of attention weights: how much each of T queries attends to each of S keys; every row sums to 1."""
 
     weights: Float[Tensor, "T S"]
     queries: tuple[Token, ...]
@@ -46,22 +39,17 @@ class AttentionMap:
 
     def top(self, row: int, n: int) -> list[Link]:
         """The n strongest links of one row, special tokens left out: attention rests there when it has no use."""
-        links = [
-            Link(self.queries[row], key, float(weight))
-            for key, weight in zip(self.keys, self.weights[row], strict=True)
-            if not key.special
-        ]
-        return sorted(links, key=lambda link: -link.weight)[:n]
+        return _strongest((link for link in self._links(row) if not link.key.special), n)
 
     def strongest(self, n: int) -> list[Link]:
         """The n strongest links between words that differ; special tokens and punctuation left out."""
-        links = (
-            Link(query, key, weight)
-            for query, row in zip(self.queries, self.weights.tolist(), strict=True)
-            for key, weight in zip(self.keys, row, strict=True)
-            if query.is_word and key.is_word and query != key
-        )
-        return sorted(links, key=lambda link: -link.weight)[:n]
+        links = (link for row in range(len(self.queries)) for link in self._links(row))
+        told = (link for link in links if link.query.is_word and link.key.is_word and link.query != link.key)
+        return _strongest(told, n)
+
+    def _links(self, row: int) -> Iterator[Link]:
+        for key, weight in zip(self.keys, self.weights[row].tolist(), strict=True):
+            yield Link(self.queries[row], key, weight)
 
 
 @dataclass(frozen=True)
@@ -104,16 +92,12 @@ class AttentionRecord:
             QkvError: there is no such attention, layer or head.
         """
         weights = self.stacked(stack, kind)
-        weights = weights.mean(dim=0) if layer is None else weights[_index(layer, len(weights), f"{stack} layer")]
-        weights = weights.mean(dim=0) if head is None else weights[_index(head, len(weights), "attention head")]
+        weights = weights.mean(dim=0) if layer is None else weights[index_of(layer, len(weights), f"{stack} layer")]
+        weights = weights.mean(dim=0) if head is None else weights[index_of(head, len(weights), "attention head")]
         return AttentionMap(weights, *self.tokens(stack, kind))
 
     def stacked(self, stack: Stack, kind: Kind) -> Float[Tensor, "L H T S"]:
-        """Such an attention in all layers.
-
-        Raises:
-            QkvError: there is none.
-        """
+        """Such an attention in all layers; QkvError if there is none."""
         if not self.has(stack, kind):
             raise QkvError(f"there is no {kind}-attention in the {stack}")
         return torch.stack([weights for (s, _, k), weights in self.weights.items() if (s, k) == (stack, kind)])
@@ -128,15 +112,9 @@ class AttentionRecord:
         layer: int | None = None,
         head: int | None = None,
     ) -> list[Link]:
-        """What a word attends to most: `record.words().top("it")`.
+        """The n links of a word that are strongest: `record.words().top("it", layer=2)`.
 
-        Args:
-            word: the text of a row, its first occurrence; or the row's index.
-            n: how many links.
-            stack: see `map`.
-            kind: see `map`.
-            layer: see `map`.
-            head: see `map`.
+        `word` is the text of a row, its first occurrence, or the row's index; the rest is as for `map`.
 
         Raises:
             QkvError: there is no such word, attention, layer or head.
@@ -161,21 +139,15 @@ class AttentionRecord:
             rows, columns = (_membership(group_words(side)) for side in self.tokens(name[0], name[2]))
             return rows / rows.sum(dim=1, keepdim=True) @ weights @ columns.T
 
-        def words(side: tuple[Token, ...]) -> tuple[Token, ...]:
-            return tuple(merge(side, group) for group in group_words(side))
-
-        return AttentionRecord(
-            words(self.source),
-            words(self.target_input),
-            words(self.target_output),
-            {name: merged(name, weights) for name, weights in self.weights.items()},
-        )
+        sides = (self.source, self.target_input, self.target_output)
+        words = (tuple(merge(side, group) for group in group_words(side)) for side in sides)
+        return AttentionRecord(*words, weights={name: merged(name, weights) for name, weights in self.weights.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers: the three token lists, and each attention's weights as `[H][T][S]`."""
         sides = {"source": self.source, "target_input": self.target_input, "target_output": self.target_output}
         attention = [
-            {"stack": stack, "layer": layer, "kind": kind, "weights": _rounded(weights)}
+            {"stack": stack, "layer": layer, "kind": kind, "weights": rounded(weights.tolist())}
             for (stack, layer, kind), weights in self.weights.items()
         ]
         return {name: [token.text for token in side] for name, side in sides.items()} | {"attention": attention}
@@ -196,13 +168,9 @@ def record_attention(
     def recorder(stack: Stack, layer: int, kind: Kind, recorded: Tensor) -> None:
         weights[stack, layer + 1, kind] = recorded[0].float().cpu()
 
-    training = model.training
-    model.eval()
-    try:
+    with without_dropout(model):
         lengths = torch.tensor([len(source)])
         Engine(model).forward(torch.tensor([source]), lengths, torch.tensor([target]), recorder)
-    finally:
-        model.train(training)
     return weights
 
 
@@ -211,19 +179,15 @@ def informative_head(record: AttentionRecord, layer: int | None = None, head: in
 
     Most heads look at the word itself or its neighbours, or rest on the same few tokens whoever asks (Clark et al.
     2019, section 3). So a head's score is the mean, over the words of the sentence, of its strongest link to a word
-    more than one step away, where a link counts by how much it exceeds what that word gets from the average row.
-
-    Args:
-        record: best with words, not pieces.
-        layer: search this layer only.
-        head: search this head of each layer only.
+    more than one step away, where a link counts by how much it exceeds what that word gets from the average row. The
+    record should hold words, not pieces; with `layer` or `head` only that layer, or that head of each, is searched.
 
     Raises:
         QkvError: there is no such layer or head, or no self-attention in the encoder.
     """
     weights = record.stacked("encoder", "self")
-    layers = range(weights.shape[0]) if layer is None else [_index(layer, weights.shape[0], "encoder layer")]
-    heads = range(weights.shape[1]) if head is None else [_index(head, weights.shape[1], "attention head")]
+    layers = range(weights.shape[0]) if layer is None else [index_of(layer, weights.shape[0], "encoder layer")]
+    heads = range(weights.shape[1]) if head is None else [index_of(head, weights.shape[1], "attention head")]
     is_word = torch.tensor([token.is_word for token in record.source])
     step = torch.arange(len(is_word))
     apart = ((step[:, None] - step).abs() > 1) & is_word[:, None] & is_word
@@ -233,8 +197,8 @@ def informative_head(record: AttentionRecord, layer: int | None = None, head: in
     return best[0] + 1, best[1] + 1
 
 
-def _index(number: int, count: int, what: str) -> int:
-    """A number that counts from 1 as an index."""
+def index_of(number: int, count: int, what: str) -> int:
+    """A number that counts from 1 as an index; QkvError if `what` it counts has none like it."""
     if not 1 <= number <= count:
         raise QkvError(f"there is no {what} {number}: choose from 1 to {count}")
     return number - 1
@@ -247,5 +211,21 @@ def _membership(groups: Sequence[range]) -> Float[Tensor, "W P"]:
     return member
 
 
-def _rounded(weights: Tensor) -> list[Any]:
-    return [[[round(value, _DIGITS) for value in row] for row in head] for head in weights.tolist()]
+def rounded(value: Any) -> Any:
+    """A number, or lists of numbers, with six digits, as it goes into a file."""
+    return [rounded(item) for item in value] if isinstance(value, list) else round(value, 6)
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """Run a block with a model in evaluation mode, whatever mode it is in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _strongest(links: Iterable[Link], n: int) -> list[Link]:
+    return sorted(links, key=lambda link: -link.weight)[:n]

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from qkv.errors import QkvError
+from qkv.explain.attention import index_of
 from qkv.explain.patches import PatchAttention
-from qkv.figures.fonts import drawing, printable, substitute
+from qkv.explain.picture import check_png
+from qkv.figures.fonts import drawing, substitute
 from qkv.files import atomic_file
 
 _PANEL = 2.2  # inches
@@ -22,26 +23,23 @@ _MOST_COLUMNS = 8
 def draw_patches(
     image: Image.Image, attention: PatchAttention, path: Path, *, layer: int | None = None, heading: str = ""
 ) -> None:
-    """Write the picture, the rollout over it, and a map for each head of one layer.
+    """Write a PNG file: the picture, the rollout over it, and a map for each head of one layer.
 
     Args:
         image: what the model was shown, cut and resized as it was.
         attention: where the model looked on it.
-        path: the PNG file; its folder is made.
+        path: the file; its folder is made.
         layer: from 1; the last if not given.
         heading: above all.
 
     Raises:
         QkvError: there is no such layer, or the file cannot be written.
     """
-    layers = len(attention.heads)
-    layer = layers if layer is None else layer
-    if not 1 <= layer <= layers:
-        raise QkvError(f"there is no layer {layer}: choose from 1 to {layers}")
-    if path.suffix.lower() != ".png":
-        raise QkvError(f"{path}: pictures are PNG files, give a name that ends in .png")
+    layer = len(attention.heads) if layer is None else layer
+    heads = attention.heads[index_of(layer, len(attention.heads), "layer")]
+    check_png(path)
     panels = [("the picture", None), ("attention rollout, all layers", attention.rollout)]
-    panels += [(f"layer {layer}, head {head}", grid) for head, grid in enumerate(attention.heads[layer - 1], 1)]
+    panels += [(f"layer {layer}, head {head}", grid) for head, grid in enumerate(heads, 1)]
     columns = min(len(panels), _MOST_COLUMNS)
     rows = -(-len(panels) // columns)
     with drawing(heading) as missing:
@@ -52,7 +50,7 @@ def draw_patches(
             _show(ax, image, *panel)
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        figure.suptitle(substitute(printable(heading), missing), fontsize=11)
+        figure.suptitle(substitute(heading, missing), fontsize=11)
         with atomic_file(path) as temporary:
             figure.savefig(temporary, format="png", bbox_inches="tight")
 

@@ -13,53 +13,34 @@ from matplotlib.transforms import Bbox
 
 from qkv.errors import QkvError
 from qkv.explain.attention import AttentionMap, AttentionRecord, informative_head
-from qkv.explain.words import Token
-from qkv.figures.fonts import drawing, printable, substitute
+from qkv.figures.fonts import drawing, shorten, substitute
 from qkv.files import atomic_file
 
 # One hue from light to dark: the order survives every kind of colour blindness, and a black-and-white printer.
 _COLOURS = "Blues"
 _INK, _PALE = "#1b1f24", "#8b949e"
-_LONGEST_LABEL = 24
-_CELL, _SMALL_CELL, _MANY = 0.36, 0.24, 40
-"""Inches a cell measures, in maps up to so many words and beyond."""
-_GAP = 0.7
-_DPI = 150
-_MARGIN = 0.3
-_MOST_PIXELS = 10000
-_CHARACTERS_PER_INCH = 12
-_SHOWN = 0.1
-"""Weights from here on are written into their cells."""
+_CELL, _SMALL_CELL, _MANY = 0.36, 0.24, 40  # inches a cell measures, in maps up to so many words and beyond
+_GAP, _MARGIN, _CHARACTERS_PER_INCH = 0.7, 0.3, 12
+_DPI, _MOST_PIXELS = 150, 10000
+_SHOWN = 0.1  # weights from here on are written into their cells
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One heat map of a picture.
+    """One heat map of a picture."""
 
-    Attributes:
-        title: which attention it shows.
-        reading: how to read its rows and columns.
-        table: the weights.
-    """
-
-    title: str
-    reading: str
+    title: str  # which attention it shows
+    reading: str  # how to read its rows and columns
     table: AttentionMap
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What `draw_translation` chose and could not draw.
+    """What `draw_translation` chose and could not draw."""
 
-    Attributes:
-        layer: of the encoder head that is shown, from 1; None if the encoder has no attention to show.
-        head: from 1.
-        missing: characters that no installed font has; the picture shows boxes for them.
-    """
-
-    layer: int | None
-    head: int | None
-    missing: set[str]
+    layer: int | None  # of the encoder head that is shown, from 1; None if the encoder has no attention to show
+    head: int | None  # from 1
+    missing: set[str]  # characters that no installed font has; the picture shows boxes for them
 
 
 def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> set[str]:
@@ -76,8 +57,7 @@ def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> se
     Raises:
         QkvError: the file cannot be written, or its name does not end in .png.
     """
-    if path.suffix.lower() != ".png":
-        raise QkvError(f"{path}: pictures are PNG files, give a name that ends in .png")
+    check_png(path)
     with drawing("".join(_texts(panels, heading))) as missing:
         matplotlib.rcParams["text.color"] = _INK
         figure = _compose(panels, heading, missing)
@@ -87,6 +67,12 @@ def draw(panels: Sequence[Panel], path: Path, heading: Sequence[str] = ()) -> se
             dpi = min(_DPI, _MOST_PIXELS / max(box.size))
             figure.savefig(temporary, format="png", dpi=dpi, bbox_inches=box)
     return missing
+
+
+def check_png(path: Path) -> None:
+    """Raise QkvError if a file's name is not that of a PNG file."""
+    if path.suffix.lower() != ".png":
+        raise QkvError(f"{path}: pictures are PNG files, give a name that ends in .png")
 
 
 def draw_translation(
@@ -109,13 +95,9 @@ def draw_translation(
     Raises:
         QkvError: there is no such layer or head, or the file cannot be written.
     """
-    panels = [
-        Panel(
-            f"Cross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}",
-            "Row: where the model looked while it wrote this word",
-            record.map("decoder", "cross", layer),
-        )
-    ]
+    title = f"Cross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}"
+    reading = "Row: where the model looked while it wrote this word"
+    panels = [Panel(title, reading, record.map("decoder", "cross", layer))]
     if not record.has("encoder", "self") and head is None:
         return Drawing(None, None, missing=draw(panels, path, heading))
     shown = informative_head(record, layer, head)
@@ -144,15 +126,14 @@ def _compose(panels: Sequence[Panel], heading: Sequence[str], missing: Set[str])
         place = ax.get_position()
         ax.set_position((start - extent.x0, place.y0, place.width, place.height))
         _scale(figure, panel.table, start - extent.x0, place.y0 - 0.3)
-        title = _clean(panel.title, missing), {"fontsize": 12, "weight": "bold"}
-        reading = _clean(panel.reading, missing), {"fontsize": 9.5, "color": _PALE}
+        title, reading = (substitute(text, missing) for text in (panel.title, panel.reading))
         lines = [
-            figure.text(start, labels_top + above, text, **style)
-            for above, (text, style) in ((0.42, title), (0.18, reading))
+            figure.text(start, labels_top + 0.42, title, fontsize=12, weight="bold"),
+            figure.text(start, labels_top + 0.18, reading, fontsize=9.5, color=_PALE),
         ]
         right = start + max(extent.width, *(line.get_window_extent(renderer).width / _DPI for line in lines))
     width = int(right * _CHARACTERS_PER_INCH)
-    sentences = "\n".join(line for text in heading for line in textwrap.wrap(_clean(text, missing), width))
+    sentences = "\n".join(line for text in heading for line in textwrap.wrap(substitute(text, missing), width))
     figure.text(0, labels_top + 0.85, sentences, fontsize=11, va="bottom", linespacing=1.5)
     return figure
 
@@ -174,15 +155,15 @@ def _heat_map(figure: Figure, table: AttentionMap, missing: Set[str]) -> Axes:
         table.weights.numpy(), cmap=_COLOURS, vmin=0, vmax=_brightest(table), edgecolors="white", linewidth=0.8
     )
     ax.invert_yaxis()
-    ax.set_xticks([i + 0.5 for i in range(columns)], [_label(token, missing) for token in table.keys], fontsize=size)
-    ax.set_yticks([i + 0.5 for i in range(rows)], [_label(token, missing) for token in table.queries], fontsize=size)
     ax.tick_params(length=0, pad=4, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for axis, tokens in ((ax.xaxis, table.keys), (ax.yaxis, table.queries)):
+        labels = [substitute(shorten(token.text), missing) for token in tokens]
+        axis.set_ticks([i + 0.5 for i in range(len(tokens))], labels, fontsize=size)
+        for label, token in zip(axis.get_ticklabels(), tokens, strict=True):
+            label.set_color(_INK if token.is_word else _PALE)
     slant = {"rotation": 90, "va": "center"} if many else {"rotation": 45, "va": "baseline"}
     for label in ax.get_xticklabels():
         label.set(**slant, ha="left", rotation_mode="anchor")
-    for labels, tokens in ((ax.get_xticklabels(), table.keys), (ax.get_yticklabels(), table.queries)):
-        for label, token in zip(labels, tokens, strict=True):
-            label.set_color(_INK if token.is_word else _PALE)
     ax.spines[:].set_color("#d0d7de")
     if not many:
         _write_weights(ax, table)
@@ -194,10 +175,8 @@ def _write_weights(ax: Axes, table: AttentionMap) -> None:
     for row, weights in enumerate(table.weights.tolist()):
         for column, weight in enumerate(weights):
             if weight >= _SHOWN:
-                colour = "white" if weight > 0.55 * _brightest(table) else _INK
-                ax.text(
-                    column + 0.5, row + 0.5, f"{weight:.0%}"[:-1], ha="center", va="center", fontsize=7.5, color=colour
-                )
+                style = {"fontsize": 7.5, "color": "white" if weight > 0.55 * _brightest(table) else _INK}
+                ax.text(column + 0.5, row + 0.5, f"{weight:.0%}"[:-1], ha="center", va="center", **style)
 
 
 def _scale(figure: Figure, table: AttentionMap, left: float, bottom: float) -> None:
@@ -212,12 +191,3 @@ def _scale(figure: Figure, table: AttentionMap, left: float, bottom: float) -> N
 
 def _brightest(table: AttentionMap) -> float:
     return float(table.weights.max())
-
-
-def _label(token: Token, missing: Set[str]) -> str:
-    text = token.text
-    return _clean(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…", missing)
-
-
-def _clean(text: str, missing: Set[str]) -> str:
-    return substitute(printable(text), missing)

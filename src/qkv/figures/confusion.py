@@ -8,24 +8,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from qkv.figures.fonts import drawing, printable, substitute
+from qkv.figures.fonts import drawing, shorten, substitute
 
-_NUMBERED = 30
-"""Up to so many classes, cells show their numbers."""
+_NUMBERED = 30  # up to so many classes, cells show their numbers
 
 
 def draw_confusion(confusion: Int[Tensor, "K K"], classes: Sequence[str]) -> bytes:
-    """A PNG file. Rows are what pictures are, columns what they are taken for; shades are shares of a row.
-
-    Args:
-        confusion: counts, as `qkv.metrics.classification.confusion_matrix` gives them.
-        classes: their names.
-    """
+    """A PNG file. Rows are what pictures are, columns what they are taken for; shades are shares of a row."""
     n = len(classes)
     shares = confusion.double() / confusion.sum(dim=1, keepdim=True).clamp(min=1)
     side = min(max(0.42 * n, 2.0), 30.0)
     with drawing("".join(classes) + "…") as missing:
-        labels = [substitute(printable(_short(name)), missing) for name in classes]
+        labels = [substitute(shorten(name), missing) for name in classes]
         figure = Figure(figsize=(side + 2, side + 2), dpi=110, facecolor="white")
         FigureCanvasAgg(figure)
         ax = figure.add_subplot()
@@ -38,12 +32,8 @@ def draw_confusion(confusion: Int[Tensor, "K K"], classes: Sequence[str]) -> byt
         if n <= _NUMBERED:
             for row, column in confusion.nonzero().tolist():
                 colour = "white" if shares[row, column] > 0.5 else "#1b1f24"
-                count = int(confusion[row, column])
-                ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=7, color=colour)
+                count = f"{int(confusion[row, column]):,}"
+                ax.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
         file = io.BytesIO()
         figure.savefig(file, format="png", bbox_inches="tight")
     return file.getvalue()
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"

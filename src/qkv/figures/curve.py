@@ -12,10 +12,7 @@ from qkv.files import atomic_file
 def draw_learning_curve(records: Sequence[Mapping[str, float]], score: str, path: Path) -> None:
     """Write a PNG file: losses on the left axis, the score that chooses checkpoints on the right.
 
-    Args:
-        records: of `step`, and `loss`, `validation_loss` or the score after it.
-        score: its name.
-        path: the file.
+    Each record has a `step`, and the `loss`, `validation_loss` or validation score after it.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     losses = figure.add_subplot(xlabel="step", ylabel="loss")

@@ -7,11 +7,8 @@ from functools import cache
 import matplotlib
 from matplotlib import font_manager
 
-_FIRST = "DejaVu Sans"
-"""Comes with matplotlib; covers Latin, Greek, Cyrillic and more."""
-_BOXES = "Last Resort"
-"""Claims every character and draws a box with the name of its script; matplotlib brings it along."""
-_SUBSTITUTE = "□"
+_FIRST = "DejaVu Sans"  # comes with matplotlib; covers Latin, Greek, Cyrillic and more
+_BOXES = "Last Resort"  # claims every character and draws a box with the name of its script; matplotlib brings it along
 
 
 @cache
@@ -42,14 +39,7 @@ def _installed() -> Iterator[tuple[str, str]]:
 
 
 def find_fonts(text: str) -> tuple[list[str], set[str]]:
-    """Fonts that together draw a text.
-
-    Args:
-        text: every character that will be drawn.
-
-    Returns:
-        Font names in matplotlib's order of preference, and the characters that no installed font has.
-    """
+    """Fonts that draw a text, in matplotlib's order of preference, and the characters that no installed font has."""
     names = [_FIRST]
     missing = {ord(character) for character in text}
     missing -= _characters(font_manager.findfont(_FIRST))
@@ -67,25 +57,26 @@ def find_fonts(text: str) -> tuple[list[str], set[str]]:
 
 
 def substitute(text: str, missing: Iterable[str]) -> str:
-    """The text with a box for each character that cannot be drawn."""
-    return text.translate({ord(character): _SUBSTITUTE for character in missing})
+    """The text, `printable`, with a box for each character that cannot be drawn."""
+    return printable(text.translate({ord(character): "□" for character in missing}))
 
 
 @contextmanager
 def drawing(text: str) -> Iterator[set[str]]:
     """Matplotlib as it comes, whatever the user's own settings are, but with fonts that draw a text, as no formula.
 
-    Args:
-        text: all that will be drawn, as it is before `printable`.
-
-    Yields:
-        The characters that no installed font has, for `substitute`.
+    The text is all that will be drawn. Yields the characters that no installed font has, for `substitute`.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         fonts, missing = find_fonts(printable(text))
         matplotlib.rcParams.update({"font.family": fonts, "text.parse_math": False})
         yield missing
+
+
+def shorten(text: str) -> str:
+    """A text as a label: no longer than 24 characters."""
+    return text if len(text) <= 24 else text[:23] + "…"
 
 
 def printable(text: str) -> str:

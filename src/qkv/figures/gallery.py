@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from qkv.figures.fonts import drawing, printable, substitute
+from qkv.figures.fonts import drawing, substitute
 
 _COLUMNS, _SIDE, _GAP, _LINE, _LEAST_WIDTH = 8, 96, 6, 26, 384
 _SAMPLE, _NAME = 112, 18
@@ -21,14 +21,7 @@ _DPI, _POINTS = 100, 9
 
 @dataclass(frozen=True)
 class _Label:
-    """A line of text on a sheet.
-
-    Attributes:
-        text: what does not fit is cut.
-        left: where it begins, in pixels.
-        middle: its height, in pixels from the top.
-        width: how much room there is.
-    """
+    """A line of text on a sheet; in pixels, from the upper left corner. What does not fit is cut."""
 
     text: str
     left: int
@@ -37,12 +30,7 @@ class _Label:
 
 
 def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> bytes:
-    """A PNG file: the pictures of each caption over it, eight a row.
-
-    Args:
-        pictures: of each caption, all of one size.
-        captions: one for each list of pictures; what does not fit into a line is cut.
-    """
+    """A PNG file: the pictures of each caption over it, all of one size, eight a row; long captions are cut."""
     side = max(_SIDE // pictures[0][0].width, 1) * pictures[0][0].width
     columns = min(_COLUMNS, max(map(len, pictures)))
     width = max(columns * (side + _GAP) + _GAP, _LEAST_WIDTH)
@@ -53,20 +41,12 @@ def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[s
         for number, picture in enumerate(row):
             place = _GAP + number % columns * (side + _GAP), top + number // columns * (side + _GAP)
             sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST), place)
-    room = width - 2 * _GAP
-    labels = [
-        _Label(caption, _GAP, bottom - (_LINE + _GAP) / 2, room) for caption, bottom in zip(captions, bottoms[1:])
-    ]
-    return _labelled(sheet, labels)
+    lines, room = zip(captions, bottoms[1:]), width - 2 * _GAP
+    return _labelled(sheet, [_Label(text, _GAP, bottom - (_LINE + _GAP) / 2, room) for text, bottom in lines])
 
 
 def draw_samples(pictures: Sequence[Image.Image], names: Sequence[str]) -> bytes:
-    """A PNG file: pictures eight a row, each over its name.
-
-    Args:
-        pictures: are scaled to one size.
-        names: one for each; what is wider than the picture is cut.
-    """
+    """A PNG file: pictures scaled to one size, eight a row, each over its name, which is cut where it is wider."""
     width, height = _SAMPLE + _GAP, _SAMPLE + _NAME + _GAP
     sheet = Image.new("RGB", (_COLUMNS * width + _GAP, -(-len(pictures) // _COLUMNS) * height + _GAP), "white")
     labels = []
@@ -85,7 +65,7 @@ def _labelled(sheet: Image.Image, labels: Sequence[_Label]) -> bytes:
         figure.figimage(np.asarray(sheet))
         for label in labels:
             place = label.left / sheet.width, 1 - label.middle / sheet.height
-            text = substitute(printable(label.text), missing)
+            text = substitute(label.text, missing)
             _cut(figure.text(*place, text, fontsize=_POINTS, va="center_baseline"), label.width)
         file = io.BytesIO()
         figure.savefig(file, format="png")

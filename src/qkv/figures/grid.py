@@ -11,12 +11,7 @@ _COLUMNS, _SIDE = 8, 96
 
 
 def draw_reconstructions(originals: Float[Tensor, "N C H W"], reconstructions: Float[Tensor, "N C H W"]) -> bytes:
-    """A PNG file: rows of up to eight pictures, each row over a row of their reconstructions.
-
-    Args:
-        originals: at least one picture, grey or in colour, from 0 to 1.
-        reconstructions: of these.
-    """
+    """A PNG file: rows of up to eight pictures from 0 to 1, each row over a row of their reconstructions."""
     pairs = torch.stack([originals, reconstructions], dim=1).float().cpu()
     columns = min(_COLUMNS, len(pairs))
     blank = pairs.new_ones(-len(pairs) % columns, *pairs.shape[1:])

@@ -15,19 +15,12 @@ from qkv.generation.hypotheses import Live
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What filters are checked against before anything is generated.
+    """What filters are checked against before anything is generated."""
 
-    Attributes:
-        limits: most tokens for each input row, the end token included.
-        vocabulary: number of tokens.
-        end_id: the token that finishes a hypothesis.
-        filters: all of them.
-    """
-
-    limits: tuple[int, ...]
-    vocabulary: int
-    end_id: int
-    filters: tuple["Filter", ...]
+    limits: tuple[int, ...]  # most tokens for each input row, the end token included
+    vocabulary: int  # number of tokens
+    end_id: int  # the token that finishes a hypothesis
+    filters: tuple["Filter", ...]  # all of them
 
 
 @runtime_checkable
@@ -39,21 +32,13 @@ class Filter(Protocol):
         ...
 
     def check(self, request: Request) -> None:
-        """Refuse what contradicts the request.
-
-        Raises:
-            QkvError: it does.
-        """
+        """Refuse with a QkvError what contradicts the request."""
         ...
 
 
 @dataclass(frozen=True)
 class MinLength:
-    """At least n tokens before the end token.
-
-    Attributes:
-        n: for every row.
-    """
+    """At least n tokens before the end token of every row."""
 
     n: int
 
@@ -69,21 +54,15 @@ class MinLength:
             raise QkvError("a minimum length holds back the end token, but this model has none; drop the minimum")
         for row, limit in enumerate(request.limits):
             if self.n >= limit:
-                raise QkvError(
-                    f"row {row} must have at least {self.n} tokens but its max_length is {limit}, end token included; "
-                    "lower the minimum or raise max_length"
-                )
+                what = f"row {row} must have at least {self.n} tokens but its max_length is {limit}, end token included"
+                raise QkvError(f"{what}; lower the minimum or raise max_length")
 
 
 @dataclass(frozen=True)
 class ForcedPrefix:
-    """Every hypothesis begins with these tokens; their log-probabilities count in its score.
+    """Every hypothesis begins with these tokens; their log-probabilities count in its score."""
 
-    Attributes:
-        tokens: for all input rows, or one sequence for each (an empty one forces nothing).
-    """
-
-    tokens: Sequence[int] | Sequence[Sequence[int]]
+    tokens: Sequence[int] | Sequence[Sequence[int]]  # for all input rows, or for each (an empty one forces nothing)
 
     def __call__(self, log_probs: Float[Tensor, "N V"], live: Live) -> Float[Tensor, "N V"]:
         """Forbid everything but the next token of the prefix."""
@@ -110,20 +89,17 @@ class ForcedPrefix:
         prefixes = self._prefixes(len(request.limits))
         if len(prefixes) != len(request.limits):
             raise QkvError(f"{len(prefixes)} forced prefixes for {len(request.limits)} rows; give one, or one for each")
+        last = request.vocabulary - 1
         for row, (prefix, limit) in enumerate(zip(prefixes, request.limits, strict=True)):
+            what = f"the forced prefix of row {row}"
             if len(prefix) >= limit:
-                raise QkvError(
-                    f"the forced prefix of row {row} has {len(prefix)} tokens but max_length is {limit}, end token "
-                    "included; shorten the prefix or raise max_length"
-                )
+                given = f"{len(prefix)} tokens but max_length is {limit}, end token included"
+                raise QkvError(f"{what} has {given}; shorten the prefix or raise max_length")
             if request.end_id in prefix:
-                raise QkvError(f"the forced prefix of row {row} holds the end token {request.end_id}; leave it out")
+                raise QkvError(f"{what} holds the end token {request.end_id}; leave it out")
             for token in prefix:
-                if not 0 <= token < request.vocabulary:
-                    raise QkvError(
-                        f"the forced prefix of row {row} names token {token}, but the vocabulary has tokens 0 to "
-                        f"{request.vocabulary - 1}"
-                    )
+                if not 0 <= token <= last:
+                    raise QkvError(f"{what} names token {token}, but the vocabulary has tokens 0 to {last}")
         for other in request.filters:
             if other is not self:
                 self._check_against(other, prefixes, request)
@@ -142,21 +118,15 @@ class ForcedPrefix:
             for index, row in enumerate(rows):
                 token = prefixes[row][position]
                 if allowed[index, token] == -math.inf:
-                    raise QkvError(
-                        f"the forced prefix of row {row} has token {token} at position {position}, "
-                        f"which {other} forbids; drop one of the two"
-                    )
+                    what = f"the forced prefix of row {row} has token {token} at position {position}"
+                    raise QkvError(f"{what}, which {other} forbids; drop one of the two")
 
 
 @dataclass(frozen=True)
 class NoRepeatNgram:
-    """No n tokens in a row may occur twice (Paulus et al. 2018, section 2.5, with n = 3). The prompt does not count.
+    """No n tokens in a row may occur twice (Paulus et al. 2018, section 2.5, with n = 3). The prompt does not count."""
 
-    Attributes:
-        n: length of the sequences that may not come back; 1 forbids every token after its first use.
-    """
-
-    n: int
+    n: int  # 1 forbids every token after its first use
 
     def __post_init__(self) -> None:
         if self.n < 1:

@@ -75,16 +75,9 @@ def stream(
     max_length: int | Sequence[int],
     filters: Sequence[Filter] = (),
 ) -> Iterator[list[tuple[int, int]]]:
-    """Generate token by token; the same loop and the same tokens as `generate`.
+    """Generate token by token; the same arguments, the same loop and the same tokens as `generate`.
 
-    Args:
-        decode: the model's step.
-        state: what `model.start` returned. It is used up.
-        prompt: the first P tokens of each row, at least one.
-        strategy: one whose tokens are final when they are chosen: greedy, or sampling with n = 1.
-        end_id: the token that finishes a row.
-        max_length: most tokens to generate, the end token included, for all rows or for each.
-        filters: what may not be generated.
+    The strategy must be one whose tokens are final when they are chosen: greedy, or sampling with n = 1.
 
     Returns:
         An iterator that gives at each step the new (row, token) pairs, without end tokens. A row that is missing from

@@ -34,20 +34,13 @@ class Live:
     """The hypotheses still being written, one a row; all are equally long.
 
     A *search* is what keeps its own results: one for each input row, or with several samples one for each sample.
-
-    Attributes:
-        tokens: generated so far, prompt excluded.
-        log_probability: of those tokens.
-        search: which search each row belongs to, ascending; rows of one search stand together.
-        samples: searches for each input row.
-        end_id: the token that finishes a hypothesis.
     """
 
-    tokens: Int[Tensor, "N L"]
-    log_probability: Float[Tensor, "N"]
-    search: Int[Tensor, "N"]
-    samples: int
-    end_id: int
+    tokens: Int[Tensor, "N L"]  # generated so far, prompt excluded
+    log_probability: Float[Tensor, "N"]  # of those tokens
+    search: Int[Tensor, "N"]  # to which each row belongs, ascending; rows of one search stand together
+    samples: int  # searches for each input row
+    end_id: int  # the token that finishes a hypothesis
 
     @property
     def length(self) -> int:
@@ -81,12 +74,9 @@ class Live:
 
 
 class Kept:
-    """The best hypotheses of every search so far.
+    """The best `n_best` hypotheses of every search so far, each of which may generate as many tokens as `limits` says.
 
-    Args:
-        limits: most tokens that each search may generate, the end token included.
-        n_best: hypotheses to keep for each search.
-        length_penalty: exponent of the length in the score.
+    The end token counts. The score has the length to the power of `length_penalty`.
     """
 
     def __init__(self, limits: Int[Tensor, "R"], n_best: int, length_penalty: float) -> None:
@@ -110,7 +100,7 @@ class Kept:
         for search, tokens, points, log_probability in zip(searches, *columns, strict=True):
             kept = self._kept[search]
             kept.append(Hypothesis(tuple(tokens[:-1] if finished else tokens), points, log_probability, finished))
-            kept.sort(key=lambda hypothesis: (hypothesis.finished, hypothesis.score), reverse=True)
+            kept.sort(key=_rank, reverse=True)
             del kept[self.n_best :]
             if len(kept) == self.n_best and kept[-1].finished:
                 self._to_beat[search] = kept[-1].score
@@ -129,15 +119,13 @@ class Kept:
 
     def by_sentence(self, samples: int) -> list[list[Hypothesis]]:
         """All hypotheses of each input row, best first."""
-        return [
-            sorted(
-                (
-                    replace(hypothesis, sample=sample)
-                    for sample, kept in enumerate(self._kept[first : first + samples])
-                    for hypothesis in kept
-                ),
-                key=lambda hypothesis: (hypothesis.finished, hypothesis.score),
-                reverse=True,
-            )
-            for first in range(0, len(self._kept), samples)
-        ]
+        rows = []
+        for first in range(0, len(self._kept), samples):
+            numbered = enumerate(self._kept[first : first + samples])
+            found = [replace(hypothesis, sample=sample) for sample, kept in numbered for hypothesis in kept]
+            rows.append(sorted(found, key=_rank, reverse=True))
+        return rows
+
+
+def _rank(hypothesis: Hypothesis) -> tuple[bool, float]:
+    return hypothesis.finished, hypothesis.score

@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -52,20 +52,9 @@ class Strategy(Protocol):
 class Greedy:
     """The most probable token at each step."""
 
-    @property
-    def samples(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def n_best(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def length_penalty(self) -> float:
-        """None: the score is the log-probability."""
-        return 0.0
+    samples: int = field(default=1, init=False, repr=False)
+    n_best: int = field(default=1, init=False, repr=False)
+    length_penalty: float = field(default=0.0, init=False, repr=False)  # none: the score is the log-probability
 
     def select(self, log_probs: Float[Tensor, "N V"], live: Live) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
         """Every row goes on with its best token."""
@@ -98,6 +87,8 @@ class Sampling:
     n: int = 1
     first: int = 0
     inputs: tuple[int, ...] = ()
+    n_best: int = field(default=1, init=False, repr=False)  # each sample is a search of its own
+    length_penalty: float = field(default=0.0, init=False, repr=False)  # none: the score is the log-probability
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < math.inf:
@@ -119,16 +110,6 @@ class Sampling:
     def samples(self) -> int:
         """`n`."""
         return self.n
-
-    @property
-    def n_best(self) -> int:
-        """One: each sample is a search of its own."""
-        return 1
-
-    @property
-    def length_penalty(self) -> float:
-        """None: the score is the log-probability."""
-        return 0.0
 
     def select(self, log_probs: Float[Tensor, "N V"], live: Live) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
         """Every row goes on with one drawn token."""
@@ -182,6 +163,7 @@ class Beam:
     size: int = 5
     length_penalty: float = 1.0
     n_best: int = 1
+    samples: int = field(default=1, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -190,11 +172,6 @@ class Beam:
             raise QkvError(f"n_best must be from 1 to the beam's size, {self.size}, not {self.n_best}")
         if not -10.0 <= self.length_penalty <= 10.0:
             raise QkvError(f"length_penalty must be from -10 to 10, not {self.length_penalty}; 0 to 1 is usual")
-
-    @property
-    def samples(self) -> int:
-        """One."""
-        return 1
 
     def select(self, log_probs: Float[Tensor, "N V"], live: Live) -> tuple[Int[Tensor, "M"], Int[Tensor, "M"]]:
         """The best continuations of each sentence: `size` that go on, and those of the `size` best that end."""

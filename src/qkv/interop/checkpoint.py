@@ -17,36 +17,22 @@ from qkv.models.weights import set_weights
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A classifier of another library as ours.
+    """A classifier of another library as ours."""
 
-    Attributes:
-        kind: what it was, in words.
-        model: ready to use.
-        labels: the classes, in the order of the logits.
-        preprocessing: from a picture to what the model reads.
-        reference: the original, to compare with.
-    """
-
-    kind: str
+    kind: str  # what it was, in words
     model: ViT
-    labels: list[str]
+    labels: list[str]  # in the order of the logits
     preprocessing: Preprocessing
-    reference: Reference
+    reference: Reference  # the original, to compare with
 
 
 def build(
     where: str, sizes: Mapping[str, Any], preprocessing: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> tuple[ViT, Preprocessing]:
-    """Our model with foreign weights.
+    """Our model with foreign weights under our names, in which biases of queries, keys and values may be missing.
 
-    Args:
-        where: the checkpoint, for an error.
-        sizes: fields of `ViTConfig`.
-        preprocessing: fields of `Preprocessing`, but for its channels; mean 0 and deviation 1 unless given.
-        weights: under our names; biases of queries, keys and values may be missing.
-
-    Raises:
-        QkvError: something is missing or does not fit together.
+    `sizes` are fields of `ViTConfig`, `preprocessing` those of `Preprocessing` but for its channels, with mean 0 and
+    deviation 1 unless given. QkvError tells what is missing or does not fit together.
     """
     config = parse(ViTConfig, sizes, where)
     scale = {"mean": (0.0,) * config.channels, "std": (1.0,) * config.channels}

@@ -4,7 +4,7 @@ import importlib
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.files import atomic_file
-from qkv.interop.parity import LIMIT
+from qkv.interop.parity import LIMIT, Logits
 from qkv.models.vit import ViT
 
 INPUT, OUTPUT, METADATA = "images", "logits", "metadata.json"
@@ -26,33 +26,20 @@ _ONNX_MOST = 2**31 - 1  # bytes of a protocol buffer
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        checked_with: what ran the file, and its version; None if nothing could.
-        difference: the largest difference of its logits from ours; None if it was not checked.
-        opset: the version of ONNX's operators; None for `torch`.
-        size: of the file, in bytes.
-    """
-
-    checked_with: str | None
-    difference: float | None
-    opset: int | None
-    size: int
+    checked_with: str | None  # what ran the file, and its version; None if nothing could
+    difference: float | None  # the largest of its logits from ours
+    opset: int | None  # the version of ONNX's operators; None for `torch`
+    size: int  # bytes of the file
 
 
 def export_classifier(model: ViT, metadata: Mapping[str, Any], format: str, out: Path) -> ExportReport:
     """Write a classifier as one file, run it, and compare its logits with ours.
 
     The program reads "images", normalised pictures [B, C, H, W] of the trained size and any B, and gives "logits"
-    [B, K].
-
-    Args:
-        model: on the CPU.
-        metadata: JSON values by name: labels, preprocessing; each becomes a metadata property of the ONNX model, and
-            all together the file metadata.json in that of PyTorch.
-        format: `onnx`, or `torch` for a program that `torch.export.load` reads.
-        out: the file to write; appears when it is checked.
+    [B, K]. The file appears when it is checked. In the format `onnx` each JSON value of the metadata becomes a property
+    of the model; in `torch`, which `torch.export.load` reads, all together are its file metadata.json.
 
     Raises:
         QkvError: a library that ONNX needs is missing, the model is too large for the format, or its logits differ.
@@ -66,17 +53,19 @@ def export_classifier(model: ViT, metadata: Mapping[str, Any], format: str, out:
         checked_with, run, opset = _WRITERS[format](model, metadata, temporary)
         difference = None if run is None else _difference(model, run)
         if difference is not None and not difference <= LIMIT:  # so that NaN fails too
-            raise QkvError(
-                f"{checked_with} gives logits that differ by {difference:.1e}, above {LIMIT:.0e}: not written"
-            )
+            found = f"{checked_with} gives logits that differ by {difference:.1e}"
+            raise QkvError(f"{found}, above {LIMIT:.0e}: not written")
         return ExportReport(checked_with, difference, opset, temporary.stat().st_size)
 
 
-_Written = tuple[str | None, Callable[[Tensor], Tensor] | None, int | None]
+_Written = tuple[str | None, Logits | None, int | None]
 
 
 def _write_onnx(model: ViT, metadata: Mapping[str, Any], path: Path) -> _Written:
-    _need("onnxscript")
+    try:
+        importlib.import_module("onnxscript")
+    except ImportError:
+        raise QkvError("--format onnx needs onnxscript: pip install 'qkv[export]'") from None
     if 4 * sum(parameter.numel() for parameter in model.parameters()) > _ONNX_MOST:
         raise QkvError("the model is larger than the 2 GiB that an ONNX file can hold: use --format torch")
     with _quiet():
@@ -88,7 +77,7 @@ def _write_onnx(model: ViT, metadata: Mapping[str, Any], path: Path) -> _Written
     return *_onnx_runtime(path), program.model.opset_imports[""]
 
 
-def _onnx_runtime(path: Path) -> tuple[str | None, Callable[[Tensor], Tensor] | None]:
+def _onnx_runtime(path: Path) -> tuple[str | None, Logits | None]:
     try:
         import onnxruntime
     except ImportError:
@@ -113,10 +102,7 @@ def _trace(model: ViT) -> torch.export.ExportedProgram:
     return torch.export.export(model, (_pictures(model, 2),), dynamic_shapes=(batch,))
 
 
-_WRITERS: Mapping[str, Callable[[ViT, Mapping[str, Any], Path], _Written]] = {
-    "onnx": _write_onnx,
-    "torch": _write_torch,
-}
+_WRITERS = {"onnx": _write_onnx, "torch": _write_torch}
 
 
 @contextmanager
@@ -132,18 +118,10 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _need(library: str) -> None:
-    try:
-        importlib.import_module(library)
-    except ImportError:
-        raise QkvError(f"--format onnx needs {library}: pip install 'qkv[export]'") from None
-
-
 @torch.inference_mode()
-def _difference(model: ViT, run: Callable[[Tensor], Tensor]) -> float:
+def _difference(model: ViT, run: Logits) -> float:
     """The largest difference of a logit, for a batch of one picture and one of three."""
-    batches = [_pictures(model, n) for n in (1, 3)]
-    return max((model(images) - run(images)).abs().max().item() for images in batches)
+    return max((model(images) - run(images)).abs().max().item() for images in (_pictures(model, n) for n in (1, 3)))
 
 
 def _pictures(model: ViT, n: int) -> Float[Tensor, "B C H W"]:

@@ -23,23 +23,17 @@ _MODULES = {
     "classifier": "head",
 }
 _LAYER = re.compile(r"vit\.(?:encoder\.layer|layers)\.(\d+)\.")
+# Where there are two names, the first is that on disk, whichever version wrote it, and the second that in the memory of
+# version 5, which other tools may have written down.
 _PARTS = {
     "layernorm_before": "self_norm",
     "layernorm_after": "feed_forward_norm",
-    # On disk, whichever version wrote it ...
-    "attention.attention.query": "self_attention.query",
-    "attention.attention.key": "self_attention.key",
-    "attention.attention.value": "self_attention.value",
-    "attention.output.dense": "self_attention.output",
-    "intermediate.dense": "feed_forward.inner",
-    "output.dense": "feed_forward.outer",
-    # ... and in the memory of version 5, which other tools may have written down.
-    "attention.q_proj": "self_attention.query",
-    "attention.k_proj": "self_attention.key",
-    "attention.v_proj": "self_attention.value",
-    "attention.o_proj": "self_attention.output",
-    "mlp.fc1": "feed_forward.inner",
-    "mlp.fc2": "feed_forward.outer",
+    **dict.fromkeys(("attention.attention.query", "attention.q_proj"), "self_attention.query"),
+    **dict.fromkeys(("attention.attention.key", "attention.k_proj"), "self_attention.key"),
+    **dict.fromkeys(("attention.attention.value", "attention.v_proj"), "self_attention.value"),
+    **dict.fromkeys(("attention.output.dense", "attention.o_proj"), "self_attention.output"),
+    **dict.fromkeys(("intermediate.dense", "mlp.fc1"), "feed_forward.inner"),
+    **dict.fromkeys(("output.dense", "mlp.fc2"), "feed_forward.outer"),
 }
 # Part of other models on the same trunk; the classifier does not read them.
 _UNUSED = ("vit.pooler.", "vit.embeddings.mask_token")
@@ -84,14 +78,7 @@ class _Processor:
 
 
 def read_hugging_face(source: Source) -> Checkpoint:
-    """Read a checkpoint whose `model_type` is "vit".
-
-    Args:
-        source: holds config.json, preprocessor_config.json and model.safetensors.
-
-    Raises:
-        QkvError: it is incomplete, or has something that our ViT has not.
-    """
+    """Read a checkpoint whose `model_type` is "vit"; QkvError if it is incomplete, or has what our ViT has not."""
     config = select(_Model, source.config, f"{source.name}/config.json")
     if ARCHITECTURE not in config.architectures:
         raise QkvError(f"{source.name} is a {', '.join(config.architectures)}: only {ARCHITECTURE} can be imported")
@@ -131,7 +118,6 @@ def _sizes(config: _Model, name: str) -> dict[str, Any]:
         "attention_dropout": config.attention_probs_dropout_prob,
         "activation": _ACTIVATIONS[config.hidden_act],
         "norm_eps": config.layer_norm_eps,
-        "norm": "pre",
         "antialias": False,
     }
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from qkv.errors import QkvError, one_line
@@ -14,17 +13,12 @@ from qkv.models.vit import ViT
 
 LIMIT = 1e-4  # largest difference of a logit, in float32
 Logits = Callable[[Tensor], Tensor]
+"""From normalised pictures [B, C, H, W] to logits [B, K]."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The library that a checkpoint comes from.
-
-    Attributes:
-        library: its name.
-        module: what `load` needs of it.
-        load: makes, of that module, a function from normalised pictures [B, C, H, W] to logits [B, K].
-    """
+    """The library that a checkpoint comes from; `load` makes of its `module` a function that gives logits."""
 
     library: str
     module: str
@@ -33,15 +27,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison found.
+    """What a comparison found."""
 
-    Attributes:
-        reference: what was compared with, and its version; why nothing was compared if `differences` is empty.
-        differences: the largest difference of a logit, by height and width of the pictures.
-    """
-
-    reference: str
-    differences: tuple[tuple[tuple[int, int], float], ...]
+    reference: str  # what was compared with, and its version; or why nothing was, without any differences
+    differences: tuple[tuple[tuple[int, int], float], ...]  # the largest of a logit, by height and width of pictures
 
     def __str__(self) -> str:
         if not self.differences:
@@ -54,11 +43,7 @@ def compare(model: ViT, reference: Reference) -> Parity:
     """Compare with the reference on random pictures of the trained size and of another one.
 
     The other size has fewer rows and more columns: it tells height from width, and shows how positions are resampled
-    both ways.
-
-    Args:
-        model: ours, ready to use.
-        reference: theirs; without its library nothing is compared.
+    both ways. Without the reference's library nothing is compared.
 
     Raises:
         QkvError: the reference cannot run the checkpoint, or a logit differs by more than `LIMIT`.
@@ -70,14 +55,11 @@ def compare(model: ViT, reference: Reference) -> Parity:
         reason = "is not installed" if absent else f"cannot be imported here ({one_line(error)})"
         return Parity(f"{reference.library} {reason}", ())
     named = f"{reference.library} {getattr(library, '__version__', '')}".rstrip()
-    sides = model.config.grid
-    sizes = [(sides, sides), (max(sides // 2, 1), sides + 1)]
+    side, cell = model.config.grid, model.config.cell
+    sizes = [(side * cell, side * cell), (max(side // 2, 1) * cell, (side + 1) * cell)]
     try:
         theirs = reference.load(module)
-        found = tuple(
-            ((rows * model.config.cell, columns * model.config.cell), _difference(model, theirs, rows, columns))
-            for rows, columns in sizes
-        )
+        found = tuple((size, _difference(model, theirs, *size)) for size in sizes)
     except Exception as error:
         raise QkvError(f"the comparison with {named} failed ({one_line(error)}); nothing is written") from None
     parity = Parity(named, found)
@@ -87,10 +69,6 @@ def compare(model: ViT, reference: Reference) -> Parity:
 
 
 @torch.inference_mode()
-def _difference(model: ViT, theirs: Logits, rows: int, columns: int) -> float:
-    cell = model.config.cell
-    generator = torch.Generator().manual_seed(0)
-    images: Float[Tensor, "B C H W"] = torch.randn(
-        2, model.config.channels, rows * cell, columns * cell, generator=generator
-    )
+def _difference(model: ViT, theirs: Logits, height: int, width: int) -> float:
+    images = torch.randn(2, model.config.channels, height, width, generator=torch.Generator().manual_seed(0))
     return (model(images) - theirs(images)).abs().max().item()

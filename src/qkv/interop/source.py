@@ -19,24 +19,15 @@ PREPROCESSOR, README = "preprocessor_config.json", "README.md"
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint on disk.
+    """A checkpoint on disk."""
 
-    Attributes:
-        name: as the user gave it.
-        folder: holds its files.
-        config: the parsed config.json.
-    """
-
-    name: str
+    name: str  # as the user gave it
     folder: Path
-    config: Mapping[str, Any]
+    config: Mapping[str, Any]  # config.json
 
     @classmethod
     def open(cls, name: str) -> "Source":
-        """Find a checkpoint, and download it if it is on the hub.
-
-        Args:
-            name: a folder, or a name on the Hugging Face Hub ("owner/name").
+        """Find a checkpoint in a folder, or download it from the Hugging Face Hub ("owner/name").
 
         Raises:
             QkvError: there is none, or it lacks a configuration or weights that can be read without unpickling.
@@ -45,7 +36,7 @@ class Source:
         if not os.path.isdir(name):  # false, not an error, for what is no path
             if not is_hub_name(name):
                 raise QkvError(
-                    f"there is no folder {name[:80]!r}; give a checkpoint's folder or a hub name (owner/name)"
+                    f"there is no folder {name[:80]!r}; give a checkpoint's folder or a hub name, owner/name"
                 )
             folder = fetch(name, [CONFIG, PREPROCESSOR, WEIGHTS, README])
         if not (folder / CONFIG).is_file():
@@ -58,11 +49,7 @@ class Source:
         return cls(name, folder, _read_json(folder / CONFIG))
 
     def read(self, file: str) -> Mapping[str, Any]:
-        """A JSON file of the checkpoint.
-
-        Raises:
-            QkvError: it is missing or damaged.
-        """
+        """A JSON file of the checkpoint that tells how pictures are prepared; QkvError if it is missing or damaged."""
         if not (self.folder / file).is_file():
             raise QkvError(f"{self.name} has no {file}, which says how pictures are prepared for it")
         return _read_json(self.folder / file)
@@ -79,34 +66,22 @@ class Source:
 def select(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """A dataclass of those fields that we read of a foreign configuration; whatever else it has is left alone.
 
-    Args:
-        cls: the dataclass; its defaults are those of the other library.
-        data: the configuration; null stands for the default.
-        where: it comes from, for an error.
-
-    Raises:
-        QkvError: a field is missing or of another type.
+    The defaults of `cls` are those of the other library, and null in `data` stands for them. QkvError names a field
+    that is missing or of another type.
     """
     given = {name: data[name] for name in get_type_hints(cls) if data.get(name) is not None}
     return parse(cls, given, where)
 
 
 def square(value: int | Sequence[int], what: str) -> int:
-    """The side that a number, or two equal numbers, stand for.
-
-    Args:
-        value: as a configuration holds it.
-        what: it is, for an error.
-
-    Raises:
-        QkvError: height and width differ.
-    """
-    sides = [value, value] if isinstance(value, int) else list(value)
-    if len(sides) != 2:
+    """The side that a number, or two equal numbers, stand for; QkvError says `what` is no square."""
+    if isinstance(value, int):
+        return value
+    if len(value) != 2:
         raise QkvError(f"{what} must be one number of pixels, or two, not {value!r}")
-    if sides[0] != sides[1]:
-        raise QkvError(f"{what} is {sides[0]} x {sides[1]}: a ViT of qkv is trained for squares only")
-    return sides[0]
+    if value[0] != value[1]:
+        raise QkvError(f"{what} is {value[0]} x {value[1]}: a ViT of qkv is trained for squares only")
+    return value[0]
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

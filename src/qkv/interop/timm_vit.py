@@ -21,13 +21,8 @@ from qkv.models.vit import ViT
 # No weight shows how many heads there are: these are the sizes of Dosovitskiy et al. (2020, table 1), Touvron et al.
 # (2020, table 1) and Zhai et al. (2021, table 2), as timm names them.
 _HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "huge": 16, "giant": 16, "gigantic": 16}
-_MODULES = {
-    "cls_token": "class_token",
-    "pos_embed": "positions",
-    "patch_embed.proj": "patches",
-    "norm": "encoder.norm",
-    "head": "head",
-}
+_MODULES = {"cls_token": "class_token", "pos_embed": "positions", "patch_embed.proj": "patches"}
+_MODULES |= {"norm": "encoder.norm", "head": "head"}
 _LAYER = re.compile(r"blocks\.(\d+)\.")
 _PARTS = {
     "norm1": "self_norm",
@@ -84,14 +79,7 @@ class _Recipe:
 
 
 def read_timm(source: Source) -> Checkpoint:
-    """Read a checkpoint whose config.json names an `architecture`.
-
-    Args:
-        source: holds config.json and model.safetensors.
-
-    Raises:
-        QkvError: it is incomplete, or has something that our ViT has not.
-    """
+    """Read a checkpoint whose config.json names an `architecture`; QkvError if it has what our ViT has not."""
     where = f"{source.name}/config.json"
     config = select(_Model, source.config, where)
     # Before "pretrained_cfg" came, its fields stood in config.json itself.
@@ -109,13 +97,10 @@ def read_timm(source: Source) -> Checkpoint:
 
 
 def _heads(config: _Model, name: str) -> int:
-    size = config.architecture.split("_")[1]
-    heads = config.model_args.get("num_heads", _HEADS.get(size))
+    heads = config.model_args.get("num_heads", _HEADS.get(config.architecture.split("_")[1]))
     if heads is None:
-        raise QkvError(
-            f"{name}: how many heads a {config.architecture} has is not known; add num_heads to model_args in its "
-            "config.json"
-        )
+        what = f"{name}: how many heads a {config.architecture} has is not known"
+        raise QkvError(f"{what}; add num_heads to model_args in its config.json")
     return heads
 
 
@@ -138,11 +123,8 @@ def _split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Queries, keys and values, which timm keeps in one matrix, apart."""
     split = {}
     for name, weight in weights.items():
-        if ".attn.qkv." in name:
-            parts = weight.chunk(3)
-            split |= {name.replace("qkv", part): x for part, x in zip(("query", "key", "value"), parts, strict=True)}
-        else:
-            split[name] = weight
+        parts = zip(("query", "key", "value"), weight.chunk(3)) if ".attn.qkv." in name else [("qkv", weight)]
+        split |= {name.replace("qkv", part): x for part, x in parts}
     return split
 
 
@@ -176,9 +158,7 @@ def _sizes(weights: Mapping[str, Tensor], name: str) -> dict[str, Any]:
         "n_layers": len({found[1] for weight in weights if (found := _LAYER.match(weight))}),
         "d_ff": len(weights["blocks.0.mlp.fc1.weight"]),
         "dropout": 0.0,
-        "activation": "gelu",
         "norm_eps": 1e-6,
-        "norm": "pre",
         "antialias": True,
     }
 
@@ -208,12 +188,8 @@ def _labels(names: list[Any] | None, n_classes: int, where: str) -> list[str]:
 
 
 def _load(module: ModuleType, config: _Model, ours: ViT, weights: Mapping[str, Tensor]) -> Logits:
-    shown = {
-        "img_size": ours.config.image_size,
-        "in_chans": ours.config.channels,
-        "num_classes": ours.head.out_features,
-        "dynamic_img_size": True,
-    }
-    model = module.create_model(config.architecture, **{**config.model_args, **shown})
+    shown = {"img_size": ours.config.image_size, "in_chans": ours.config.channels, "dynamic_img_size": True}
+    arguments = {**config.model_args, **shown, "num_classes": ours.head.out_features}
+    model = module.create_model(config.architecture, **arguments)
     model.load_state_dict(dict(weights))
     return model.float().eval()

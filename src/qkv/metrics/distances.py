@@ -10,12 +10,7 @@ _AT_ONCE = 2**23  # numbers of pictures in float64, 64 MiB, which bounds the mem
 
 
 def rms_distances(pictures: UInt8[Tensor, "N C H W"], others: UInt8[Tensor, "M C H W"]) -> Float[Tensor, "N M"]:
-    """Root mean square of the differences between the pixels of each two pictures, from 0 (the same) to 1.
-
-    Args:
-        pictures: bytes; a row each.
-        others: of the same size; a column each.
-    """
+    """Root mean square of the differences between the pixels of each two pictures, from 0 (the same) to 1."""
     x, y = (part.flatten(1).double() for part in (pictures, others))
     # Squares of bytes are whole numbers far below 2^53, so that the products are exact: a copy is at distance 0.
     squares = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
@@ -25,11 +20,9 @@ def rms_distances(pictures: UInt8[Tensor, "N C H W"], others: UInt8[Tensor, "M C
 def nearest_distances(
     pictures: UInt8[Tensor, "N C H W"], batches: Iterable[UInt8[Tensor, "M C H W"]]
 ) -> Float[Tensor, "N"]:
-    """The distance (`rms_distances`) of each picture to the nearest one of many others.
+    """The distance (`rms_distances`) of each picture to the nearest one of many others, infinite if there are none.
 
-    Args:
-        pictures: bytes.
-        batches: the others, of the same size; read once, a batch at a time. Infinitely far if there are none.
+    These come in batches, which are read once, one at a time.
     """
     nearest = torch.full((len(pictures),), torch.inf, dtype=torch.float64)
     at_once = max(_AT_ONCE // max(pictures[:1].numel(), 1), 1)
@@ -41,14 +34,8 @@ def nearest_distances(
 
 
 def mean_pairwise_distance(pictures: UInt8[Tensor, "N C H W"]) -> float:
-    """The mean distance (`rms_distances`) of two different ones of these pictures, from 0 to 1.
-
-    Args:
-        pictures: bytes; two pictures at least.
-    """
-    at_once = max(_AT_ONCE // pictures[:1].numel(), 1)
+    """The mean distance (`rms_distances`) of two different ones of two or more pictures, from 0 to 1."""
+    parts = pictures.split(max(_AT_ONCE // pictures[:1].numel(), 1))
     # The diagonal, of distances of pictures to themselves, adds nothing.
-    total = sum(
-        rms_distances(part, other).sum() for part in pictures.split(at_once) for other in pictures.split(at_once)
-    )
+    total = sum(rms_distances(part, other).sum() for part in parts for other in parts)
     return float(total) / (len(pictures) * (len(pictures) - 1))

@@ -9,12 +9,8 @@ def frechet_distance(features: Float[Tensor, "N D"], others: Float[Tensor, "M D"
     """How far apart two sets of feature vectors are, each taken for a sample of a Gaussian; 0 if these are the same.
 
     Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", equation 6:
-    |m1 - m2|² + Tr(C1 + C2 - 2 (C1 C2)^½), with means m and covariances C. Only what is computed with the features of
-    one network from as many pictures can be compared, for it falls as there are more of them.
-
-    Args:
-        features: of pictures, one a row; two rows at least.
-        others: of other pictures, by the same network; two rows at least.
+    |m1 - m2|² + Tr(C1 + C2 - 2 (C1 C2)^½), with means m and covariances C. Each set has two rows at least. Only what is
+    computed with the features of one network from as many pictures can be compared, for it falls as there are more.
     """
     x, y = features.double(), others.double()
     first, second = _covariance(x), _covariance(y)

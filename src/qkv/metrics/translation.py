@@ -18,21 +18,13 @@ _RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Metric:
-    """One score of a test set, from 0 to 100 (TER may be higher).
+    """One score of a test set, from 0 to 100 (TER may be higher)."""
 
-    Attributes:
-        name: "BLEU", "chrF2" (higher is better) or "TER" (lower is better).
-        score: of the test set.
-        mean: over bootstrap resamples of the test set (Koehn 2004).
-        interval: half the width of the 95 % confidence interval around the mean.
-        signature: sacreBLEU's, which says exactly how it was computed.
-    """
-
-    name: str
+    name: str  # "BLEU", "chrF2" (higher is better) or "TER" (lower is better)
     score: float
-    mean: float
-    interval: float
-    signature: str
+    mean: float  # over bootstrap resamples of the test set (Koehn 2004)
+    interval: float  # half the width of the 95 % confidence interval around the mean
+    signature: str  # sacreBLEU's, which says exactly how it was computed
 
     def to_json(self) -> dict[str, Any]:
         """The fields."""
@@ -42,18 +34,14 @@ class Metric:
 def score(translations: Sequence[str], references: Sequence[str], language: str) -> list[Metric]:
     """BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006). TER alone ignores case.
 
-    Args:
-        translations: one for each line of the test set.
-        references: what a person wrote for it.
-        language: of both; chooses how BLEU cuts words (13a but for languages without spaces).
+    The language chooses how BLEU cuts words (13a but for languages without spaces).
 
     Raises:
         QkvError: there is nothing to score, or the numbers of lines differ.
     """
     if len(translations) != len(references):
-        raise QkvError(
-            f"{len(translations):,} translations but {len(references):,} references: line n must belong to n"
-        )
+        counts = f"{len(translations):,} translations but {len(references):,} references"
+        raise QkvError(f"{counts}: line n must belong to n")
     if not references:
         raise QkvError("the test set is empty: it must hold at least one line")
     return [measure(metric, translations, references) for metric in (bleu(language), CHRF(), TER())]

@@ -18,13 +18,9 @@ _FIRST_SCALE, _MOST_SCALE = 1 / 0.07, 100.0  # section 2.5
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TransformerConfig):
-    """Sizes and choices of the encoder of captions.
+    """Sizes and choices of the encoder of captions."""
 
-    Attributes:
-        text_length: most tokens of a caption.
-    """
-
-    text_length: int = 64
+    text_length: int = 64  # most tokens of a caption
     activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
@@ -35,17 +31,11 @@ class TextConfig(TransformerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class CLIPConfig:
-    """Sizes and choices of the two encoders.
-
-    Attributes:
-        image: of the encoder of pictures.
-        text: of the encoder of captions.
-        d_shared: width of the space that both are projected to.
-    """
+    """Sizes and choices of the two encoders."""
 
     image: ViTConfig = field(default_factory=ViTConfig)
     text: TextConfig = field(default_factory=TextConfig)
-    d_shared: int = 256
+    d_shared: int = 256  # width of the space that both are projected to
 
     def __post_init__(self) -> None:
         if self.d_shared < 1:
@@ -55,16 +45,8 @@ class CLIPConfig:
 class TextEncoder(nn.Module):
     """Tokens, positions, encoder, head (section 2.4).
 
-    As in the paper a position sees none behind it, so that the vector at the end token, which the head reads, has seen
-    the whole caption and none of its padding.
-
-    Args:
-        config: sizes and choices.
-        vocabulary: number of tokens.
-        d_out: width of what the head gives.
-
-    Attributes:
-        end: the token behind the last of a caption; the model adds it.
+    As in the paper a position sees none behind it, so that the vector at the end token, which the model adds and the
+    head reads, has seen the whole caption and none of its padding.
     """
 
     def __init__(self, config: TextConfig, vocabulary: int, d_out: int) -> None:
@@ -78,19 +60,13 @@ class TextEncoder(nn.Module):
         initialise(self)
 
     def forward(self, captions: Int[Tensor, "B T"], lengths: Int[Tensor, "B"]) -> Float[Tensor, "B E"]:
-        """One vector a caption.
-
-        Args:
-            captions: tokens, padded on the right; what stands behind `lengths` is not read.
-            lengths: real tokens of each caption.
+        """One vector a caption, padded on the right; what stands behind its length is not read.
 
         Raises:
             ValueError: captions are longer than `text_length`.
         """
-        if captions.shape[1] > self.config.text_length:
-            raise ValueError(
-                f"a caption of {captions.shape[1]} tokens is longer than text_length, {self.config.text_length}"
-            )
+        if (length := captions.shape[1]) > self.config.text_length:
+            raise ValueError(f"a caption of {length} tokens is longer than text_length, {self.config.text_length}")
         tokens = F.pad(captions, (0, 1)).scatter(1, lengths[:, None], self.end)
         x = self.dropout(self.embedding(tokens) + self.positions(tokens.shape[1]))
         x = self.encoder(x, is_causal=True)
@@ -101,10 +77,6 @@ class CLIP(nn.Module):
     """Two encoders, and the scale of the cosines between what they give (figure 3).
 
     The head of either encoder is its projection to the shared space, without a bias.
-
-    Args:
-        config: sizes and choices.
-        vocabulary: number of text tokens.
     """
 
     def __init__(self, config: CLIPConfig, vocabulary: int) -> None:
@@ -120,13 +92,7 @@ class CLIP(nn.Module):
     def forward(
         self, images: Float[Tensor, "N C H W"], captions: Int[Tensor, "M T"], lengths: Int[Tensor, "M"]
     ) -> Float[Tensor, "N M"]:
-        """How well each picture goes with each caption: cosines, times the scale.
-
-        Args:
-            images: normalised pictures.
-            captions: tokens, padded on the right.
-            lengths: real tokens of each caption.
-        """
+        """How well each normalised picture goes with each caption, padded on the right: cosines, times the scale."""
         return self.logits(self.embed_images(images), self.embed_captions(captions, lengths))
 
     def embed_images(self, images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N E"]:

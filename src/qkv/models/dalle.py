@@ -62,12 +62,7 @@ class Dalle(nn.Module):
 
     Where a position of the caption has no token, it has a learned vector of its own in place of one (section 2.2); the
     first position never has a token, so that its vector begins the sequence. A caption of no tokens stands for no
-    caption at all, as guidance needs it.
-
-    Args:
-        config: sizes and choices.
-        vocabulary: number of text tokens.
-        codes: number of image tokens.
+    caption at all, as guidance needs it. There are `vocabulary` text tokens and `codes` image tokens.
 
     Attributes:
         begin: the token that begins an image. It is read and never written, so that it also serves as the `end_id` of
@@ -122,22 +117,14 @@ class Dalle(nn.Module):
         return self.text_head(x[:, : captions.shape[1]]), self.image_head(x[:, text.shape[1] :])
 
     def start(self, captions: Int[Tensor, "B T"], lengths: Int[Tensor, "B"], max_length: int) -> KVCache:
-        """Read the captions; then `decode` up to `max_length` image tokens, `begin` first.
-
-        Raises:
-            ValueError: captions are longer than `text_length`.
-        """
+        """Read captions as `forward` does; then `decode` up to `max_length` image tokens, `begin` first."""
         text = self._embed_caption(captions, lengths)
         cache = KVCache(self.config.n_layers, text.shape[1] + max_length)
         self._decode(text, cache)
         return cache
 
     def decode(self, tokens: Int[Tensor, "B T"], state: KVCache) -> Float[Tensor, "B K"]:
-        """Append image tokens to each row's past; logits of the token after the last.
-
-        Raises:
-            ValueError: the picture or the cache is full.
-        """
+        """Append image tokens to each row's past; logits of the next. ValueError if picture or cache is full."""
         x = self._embed_image(tokens, state.length - self.config.text_length - 1)
         return self.image_head(self._decode(x, state)[:, -1])
 

@@ -82,20 +82,12 @@ class DVAEConfig:
 
 @dataclass(frozen=True)
 class DVAEOutput:
-    """What the loss is computed from.
+    """What the loss is computed from."""
 
-    Attributes:
-        mean: the middle of each pixel's distribution; a logit of the squeezed pixel for `logit_laplace`.
-        log_scale: how wide that is, for `logit_laplace` alone.
-        codes: of each place.
-        penalty: of each place, what the quantiser wants small: a divergence in nats (`gumbel`) or a squared distance
-            (`vq`).
-    """
-
-    mean: Float[Tensor, "B C H W"]
-    log_scale: Float[Tensor, "B C H W"] | None
+    mean: Float[Tensor, "B C H W"]  # middle of each pixel's distribution; for `logit_laplace` a logit, of `squeeze`
+    log_scale: Float[Tensor, "B C H W"] | None  # how wide that is, for `logit_laplace` alone
     codes: Int[Tensor, "B h w"]
-    penalty: Float[Tensor, "B h w"]
+    penalty: Float[Tensor, "B h w"]  # of each place, to be small: in nats (`gumbel`) or a squared distance (`vq`)
 
 
 class DVAE(nn.Module):
@@ -103,9 +95,6 @@ class DVAE(nn.Module):
 
     Halvings are strided convolutions and blocks are residual (van den Oord et al. 2017, section 4.1), widths double as
     in Ramesh et al. 2021 (appendix A.1): nothing is computed at the full resolution, where it costs most.
-
-    Args:
-        config: sizes and choices.
     """
 
     def __init__(self, config: DVAEConfig) -> None:
@@ -132,11 +121,7 @@ class DVAE(nn.Module):
         return DVAEOutput(*self._pixels(quantised.vectors), quantised.codes, quantised.penalty)
 
     def encode(self, images: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:
-        """The codes of pictures from 0 to 1.
-
-        Raises:
-            ValueError: a side of the pictures is no multiple of a code's.
-        """
+        """The codes of pictures from 0 to 1; ValueError as in `forward`."""
         return self.quantiser.encode(self._features(images))
 
     def decode(self, codes: Int[Tensor, "B h w"]) -> Float[Tensor, "B C H W"]:

@@ -15,34 +15,21 @@ _DEAD = 0.1
 
 @dataclass(frozen=True)
 class Quantised:
-    """What a quantiser makes of a feature map.
+    """What a quantiser makes of a feature map."""
 
-    Attributes:
-        vectors: what the decoder reads.
-        codes: the likeliest or nearest code of each place.
-        penalty: of each place, what training keeps small besides the error of the picture.
-    """
-
-    vectors: Float[Tensor, "B D h w"]
-    codes: Int[Tensor, "B h w"]
-    penalty: Float[Tensor, "B h w"]
+    vectors: Float[Tensor, "B D h w"]  # what the decoder reads
+    codes: Int[Tensor, "B h w"]  # the likeliest or nearest code of each place
+    penalty: Float[Tensor, "B h w"]  # of each place, what training keeps small besides the error of the picture
 
 
 @dataclass(frozen=True)
 class CodeStatistics:
-    """How the codes of a codebook were used, by one batch or by many.
+    """How the codes of a codebook were used, by one batch or by many."""
 
-    Attributes:
-        counts: places that each code was given to.
-        sums: of the vectors at these places.
-        candidates: for each code, the vector of a random place, which is to replace the code if it is dead.
-        priorities: for each candidate, a random number; where batches are merged, the candidate with the highest stays.
-    """
-
-    counts: Float[Tensor, "*P K"]
-    sums: Float[Tensor, "*P K D"]
-    candidates: Float[Tensor, "*P K D"]
-    priorities: Float[Tensor, "*P K"]
+    counts: Float[Tensor, "*P K"]  # places that each code was given to
+    sums: Float[Tensor, "*P K D"]  # of the vectors at these places
+    candidates: Float[Tensor, "*P K D"]  # for each code, the vector of a random place, which replaces a dead one
+    priorities: Float[Tensor, "*P K"]  # of the candidates, random; the highest stays where batches are merged
 
     @staticmethod
     def of(vectors: Float[Tensor, "N D"], codes: Int[Tensor, "N"], n_codes: int) -> "CodeStatistics":
@@ -74,11 +61,6 @@ class GumbelQuantiser(nn.Module):
 
     The draw is relaxed (Gumbel-softmax: Jang et al. 2016, equation 2). The penalty is the Kullback-Leibler divergence
     from the uniform distribution, in nats (Ramesh et al. 2021, equation 1).
-
-    Args:
-        width: channels that come in.
-        codes: size of the codebook.
-        d_code: width of a code's vector.
     """
 
     def __init__(self, width: int, codes: int, d_code: int) -> None:
@@ -89,9 +71,7 @@ class GumbelQuantiser(nn.Module):
     def forward(self, x: Float[Tensor, "B F h w"], temperature: float | Float[Tensor, ""]) -> Quantised:
         """Mixed vectors while training, those of the likeliest codes otherwise.
 
-        Args:
-            x: features.
-            temperature: the lower, the nearer a mixture is to a single code.
+        The lower the temperature, the nearer a mixture is to a single code.
         """
         logits = self.logits(x).float()
         log_shares = logits.log_softmax(1)
@@ -114,13 +94,7 @@ class VectorQuantiser(nn.Module):
     The codebook has no gradient: each code follows the mean of the vectors that it is given to (appendix A.1 there),
     and one that is hardly used is replaced by a random vector (Dhariwal et al. 2020, Jukebox, section 3.1). Training
     gathers the statistics for it until they are taken. The penalty is the commitment, the squared distance to the
-    code (van den Oord et al. 2017, equation 3).
-
-    Args:
-        width: channels that come in.
-        codes: size of the codebook.
-        d_code: width of a code's vector.
-        decay: share of a code's statistics that each update keeps.
+    code (van den Oord et al. 2017, equation 3). `decay` is the share of a code's statistics that each update keeps.
 
     Attributes:
         shares: how much of all places each code is given to; 0 before the first update, which then draws all codes.
@@ -157,10 +131,9 @@ class VectorQuantiser(nn.Module):
 
     @torch.no_grad()
     def update(self, statistics: CodeStatistics) -> None:
-        """Move each code towards the mean of its vectors, and replace dead ones; once an optimizer step.
+        """Move each code towards the mean of its vectors, and replace dead ones.
 
-        Args:
-            statistics: of all batches of the step, on all processes.
+        Once an optimizer step, with the statistics of all its batches, on all processes.
         """
         n_codes, total = len(self.codebook), statistics.counts.sum()
         used, sums = statistics.counts / total, statistics.sums / total

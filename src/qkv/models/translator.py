@@ -47,19 +47,12 @@ class TranslatorConfig(TransformerConfig):
 
 @dataclass
 class DecoderState:
-    """What decoding carries from step to step. Rows are sentences, or their beams.
+    """What decoding carries from step to step. Rows are sentences, or their beams."""
 
-    Attributes:
-        memory: the encoder's output of each row's sentence.
-        memory_mask: which of it is not padding.
-        cache: keys and values of the rows.
-        sentence: which sentence each row belongs to.
-    """
-
-    memory: Float[Tensor, "N S D"]
-    memory_mask: Bool[Tensor, "N 1 1 S"]
+    memory: Float[Tensor, "N S D"]  # the encoder's output of each row's sentence
+    memory_mask: Bool[Tensor, "N 1 1 S"]  # which of it is not padding
     cache: KVCache
-    sentence: Int[Tensor, "N"]
+    sentence: Int[Tensor, "N"]  # to which each row belongs
 
     def reorder(self, rows: Int[Tensor, "M"]) -> None:
         """Keep these rows, in this order; a row may be repeated or left out."""
@@ -74,16 +67,15 @@ class DecoderState:
 class TranslatorModel(nn.Module):
     """Encoder, decoder and shared embeddings (figure 1).
 
-    Args:
-        config: sizes and choices.
-        vocabulary: number of source tokens, and of target tokens unless `target_vocabulary` is given.
-        target_vocabulary: number of target tokens when the languages do not share one vocabulary.
+    `vocabulary` is the number of source tokens, and that of target tokens too unless there is a `target_vocabulary`,
+    where the languages do not share one.
     """
 
     def __init__(self, config: TranslatorConfig, vocabulary: int, target_vocabulary: int | None = None) -> None:
         super().__init__()
         self.config = config
-        self.target_embedding = nn.Embedding(target_vocabulary or vocabulary, config.d_model)
+        targets = target_vocabulary or vocabulary
+        self.target_embedding = nn.Embedding(targets, config.d_model)
         shared = target_vocabulary is None and config.tie_embeddings
         self.source_embedding = self.target_embedding if shared else nn.Embedding(vocabulary, config.d_model)
         self.positions = make_positions(config.positions, config.d_model, config.max_length)
@@ -91,12 +83,8 @@ class TranslatorModel(nn.Module):
         self.encoder = Transformer(config)
         self.decoder = Transformer(config, cross=True)
         # The output projection is the target embedding, transposed, or a matrix of its own with the same shape.
-        self.output = (
-            self.target_embedding
-            if config.tie_embeddings
-            else nn.Embedding(target_vocabulary or vocabulary, config.d_model)
-        )
-        self.output_bias = nn.Parameter(torch.zeros(target_vocabulary or vocabulary))
+        self.output = self.target_embedding if config.tie_embeddings else nn.Embedding(targets, config.d_model)
+        self.output_bias = nn.Parameter(torch.zeros(targets))
         initialise(self)
 
     def forward(

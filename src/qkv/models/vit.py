@@ -71,12 +71,7 @@ class ViTConfig(TransformerConfig):
 
 
 class ViT(nn.Module):
-    """Patches, positions, encoder, pooling, head.
-
-    Args:
-        config: sizes and choices.
-        n_classes: number of classes.
-    """
+    """Patches, positions, encoder, pooling, head."""
 
     def __init__(self, config: ViTConfig, n_classes: int) -> None:
         super().__init__()

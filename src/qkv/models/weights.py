@@ -37,15 +37,10 @@ def count(weights: Mapping[str, Tensor]) -> int:
 
 @torch.no_grad()
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str = "the weights") -> None:
-    """Copy weights into the model.
-
-    Args:
-        model: receives them.
-        weights: exactly the names and shapes that `get_weights` gives for it.
-        where: what to call their origin in an error.
+    """Copy weights into the model, exactly the names and shapes that `get_weights` gives for it.
 
     Raises:
-        QkvError: a name is missing or unknown, or a shape differs.
+        QkvError: `where` a name is missing or unknown, or a shape differs.
     """
     parameters = dict(model.named_parameters())
     for name in sorted(parameters.keys() ^ weights.keys()):

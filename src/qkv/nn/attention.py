@@ -36,14 +36,9 @@ def attend(
         dropout: probability of dropping an attention weight.
         recorder: called with the weights [B, H, T, S]; they are computed only then.
     """
-    if recorder is not None:
-        return _attend_recording(
-            query, key, value, causal_mask(query.shape[2], key.shape[2]) if is_causal else mask, recorder
-        )
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal)
-
-
-def _attend_recording(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, recorder: Recorder) -> Tensor:
+    if recorder is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=is_causal)
+    mask = causal_mask(query.shape[2], key.shape[2]) if is_causal else mask
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
         scores = scores.masked_fill(~mask.to(scores.device), -math.inf)
@@ -61,11 +56,7 @@ class KeyValueStore:
         self.value: Tensor | None = None
 
     def write(self, key: Tensor, value: Tensor, start: int) -> None:
-        """Write T positions from `start` on.
-
-        Raises:
-            ValueError: the cache is full.
-        """
+        """Write T positions from `start` on; ValueError if the cache is full."""
         length = start + key.shape[2]
         if self.key is None or self.value is None:
             capacity = length if self.max_length is None else self.max_length
@@ -112,11 +103,8 @@ class LayerCache:
 class KVCache:
     """Keys and values of a whole stack while it decodes, owned by the caller.
 
-    The caller hands it to `Transformer.forward`, which writes the new positions, and then calls `advance`.
-
-    Args:
-        n_layers: number of blocks.
-        max_length: positions to allocate.
+    The caller hands it to `Transformer.forward`, which writes the new positions, at most `max_length` in all, and then
+    calls `advance`.
     """
 
     def __init__(self, n_layers: int, max_length: int) -> None:

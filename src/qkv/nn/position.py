@@ -95,11 +95,7 @@ class LearnedPositions(nn.Module):
         nn.init.normal_(self.table, std=d_model**-0.5)
 
     def forward(self, length: int, start: int = 0) -> Float[Tensor, "T D"]:
-        """Positions `start` to `start + length`.
-
-        Raises:
-            ValueError: the range leaves the table.
-        """
+        """Positions `start` to `start + length`; ValueError if they leave the table."""
         if start + length > len(self.table):
             raise ValueError(f"position {start + length} is beyond the {len(self.table)} learned positions")
         return self.table[start : start + length]

@@ -117,28 +117,16 @@ class Block(nn.Module):
         recorder: Recorder | None = None,
     ) -> Float[Tensor, "B T D"]:
         """One layer; see `Transformer.forward` for the arguments."""
+        tell_self = None if recorder is None else partial(recorder, "self")
+        tell_cross = None if recorder is None else partial(recorder, "cross")
 
         def attend_self(y: Tensor) -> Tensor:
-            return self.self_attention(
-                y,
-                query_pos=query_pos,
-                key_pos=query_pos,
-                mask=mask,
-                is_causal=is_causal,
-                cache=cache,
-                recorder=None if recorder is None else partial(recorder, "self"),
-            )
+            places = {"query_pos": query_pos, "key_pos": query_pos, "mask": mask, "is_causal": is_causal}
+            return self.self_attention(y, **places, cache=cache, recorder=tell_self)
 
         def attend_context(y: Tensor) -> Tensor:
-            return self.cross_attention(
-                y,
-                context,
-                query_pos=query_pos,
-                key_pos=key_pos,
-                mask=context_mask,
-                cache=cache,
-                recorder=None if recorder is None else partial(recorder, "cross"),
-            )
+            places = {"query_pos": query_pos, "key_pos": key_pos, "mask": context_mask}
+            return self.cross_attention(y, context, **places, cache=cache, recorder=tell_cross)
 
         if self.cross != (context is not None):
             raise ValueError("a block reads a context exactly if it was made with cross=True")

@@ -12,14 +12,9 @@ T = TypeVar("T")
 
 
 def choose_device(name: str | None = None, where: str = "device ") -> torch.device:
-    """The device of that name; without one the accelerator where there is one, else the CPU.
+    """The device of that name ("cuda:1"); without one the accelerator where there is one, else the CPU.
 
-    Args:
-        name: as PyTorch names it, such as "cuda:1".
-        where: it was named, for messages.
-
-    Raises:
-        QkvError: there is no such device here.
+    QkvError tells `where` a device was named that is not here.
     """
     if name is None:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

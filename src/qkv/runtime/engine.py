@@ -19,12 +19,7 @@ _CACHED = 5 * 2**20  # numbers in a layer's widest activation, 20 MiB: larger on
 
 
 class Engine(Generic[Model]):
-    """Runs a model where its weights lie, in inference mode.
-
-    Attributes:
-        model: the model; what it computes outside of an engine is for training.
-        device: where its weights lie, and what it gives.
-    """
+    """Runs a model on the `device` where its weights lie, in inference mode, and gives what it computes there."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -73,16 +68,10 @@ class FusedEngine(Engine[Model]):
 
 
 def open_engine(model: Model, device: str | None = None, kind: Kind = "torch") -> Engine[Model]:
-    """Move a model to where it is to run, for inference alone.
+    """Move a model to a device (`choose_device`), for inference alone: its weights move, and dropout ends.
 
-    Args:
-        model: is changed: its weights move, and dropout ends.
-        device: as PyTorch names it; the accelerator where there is one unless given.
-        kind: "fused" runs products on a CPU with what follows them; elsewhere it is "torch".
-
-    Raises:
-        QkvError: there is no such device here.
+    The kind "fused" runs products on a CPU with what follows them; elsewhere it is "torch".
     """
-    model.eval().to(choose_device(device))
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    return FusedEngine(model) if kind == "fused" and on_cpu else Engine(model)
+    chosen = choose_device(device)
+    model.eval().to(chosen)
+    return FusedEngine(model) if kind == "fused" and chosen.type == "cpu" else Engine(model)

@@ -20,11 +20,8 @@ _ACTIVATIONS = {F.relu: "relu", F.gelu: "gelu", F.silu: "swish"}
 def fused(model: Model) -> Model:
     """A copy of a model for inference, which gives the same numbers but for rounding.
 
-    Args:
-        model: in evaluation mode. Its parameters are shared with the copy; the copy's products hold theirs once more.
-
-    Returns:
-        The copy, or the model itself where there is nothing to gain: on an accelerator, or without oneDNN.
+    The model, in evaluation mode, shares its parameters with the copy, whose products hold theirs once more. It comes
+    back itself where there is nothing to gain: on an accelerator, or without oneDNN.
     """
     on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
     if not on_cpu or model.training or not torch.backends.mkldnn.is_available():
@@ -41,12 +38,7 @@ def fused(model: Model) -> Model:
 
 
 class FusedLinear(nn.Module):
-    """A linear layer with its activation, for inference.
-
-    Args:
-        linear: whose weights it packs into oneDNN's layout.
-        activation: "none", or what oneDNN calls it.
-    """
+    """A linear layer with its activation, "none" or what oneDNN calls it; weights are packed into oneDNN's layout."""
 
     def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
         super().__init__()
@@ -61,11 +53,7 @@ class FusedLinear(nn.Module):
 
 
 class FusedBlock(Block):
-    """A block whose residuals are added on the way out of the last product of each sub-layer.
-
-    Args:
-        block: whose parts it takes over.
-    """
+    """A block whose residuals are added on the way out of the last product of each sub-layer."""
 
     def __init__(self, block: Block) -> None:
         nn.Module.__init__(self)
@@ -87,11 +75,7 @@ class FusedBlock(Block):
 
 
 class FusedFeedForward(FeedForward):
-    """The feed-forward layer up to its last product, which `FusedBlock` takes.
-
-    Args:
-        layer: whose weights it takes over.
-    """
+    """The feed-forward layer up to its last product, which `FusedBlock` takes."""
 
     def __init__(self, layer: FeedForward) -> None:
         nn.Module.__init__(self)
@@ -103,11 +87,7 @@ class FusedFeedForward(FeedForward):
 
 
 class FusedAttention(MultiHeadAttention):
-    """Multi-head attention up to its last product, which `FusedBlock` takes; one product projects self-attention.
-
-    Args:
-        attention: whose weights it takes over.
-    """
+    """Multi-head attention up to its last product, which `FusedBlock` takes; one product projects self-attention."""
 
     def __init__(self, attention: MultiHeadAttention) -> None:
         nn.Module.__init__(self)

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +13,13 @@ from typing import Any, TypeVar
 import yaml
 
 from qkv.config import assign, parse
+from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.decode import is_picture
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.table import MissingColumn, column_names
 from qkv.errors import QkvError
+from qkv.reporter import Reporter
 from qkv.systems.system import Asked
 
 Source = TypeVar("Source", PictureSource, CaptionSource)
@@ -96,6 +99,11 @@ def measured(source: PictureSource | CaptionSource, measure: Callable[[], Found]
         corpora = yaml.safe_dump([{**given, name: "COLUMN"}], **style).strip()
         how = f"name the one that stands for it, with --set {shlex.quote(f'data.train={corpora}')}"
         raise QkvError(f"{error.said}, but {', '.join(error.known)}: {how}") from None
+
+
+def measured_captions(sources: Sequence[CaptionSource], reporter: Reporter) -> CaptionMeasure:
+    """What all of several sources of captioned pictures are like; errors as of `measured`."""
+    return CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
 
 
 def with_corpora(sections: Mapping[str, Any], sources: Sequence[PictureSource | CaptionSource]) -> dict[str, Any]:

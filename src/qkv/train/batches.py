@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, Self
 
 from torch.utils.data import DataLoader, Dataset
@@ -20,16 +19,10 @@ Deal = tuple[Place, Place]
 
 
 class Batches:
-    """This process's batches in order. The processes deal the one sequence of batches out among themselves in turn.
+    """This process's batches in order, prepared by `workers` processes; by a thread if there are none.
 
-    Args:
-        task: what makes a batch of its place.
-        position: the place of the first batch of all processes.
-        world: the processes.
-        workers: processes that prepare batches for this one; 0 is a thread.
-
-    Attributes:
-        position: the place behind the batches taken so far, by all processes.
+    The processes of `world` deal the one sequence of batches out among themselves in turn. `position` is the place
+    behind the batches that all of them have taken so far.
     """
 
     def __init__(self, task: Task, position: Place, world: World, workers: int) -> None:
@@ -40,9 +33,7 @@ class Batches:
         self._stream = self._in_processes() if self._workers else self._in_thread()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._stream.close()
 
     def next(self) -> Any:
@@ -56,8 +47,8 @@ class Batches:
         places = self._places()
         while True:
             dealt = [next(places) for _ in range(self._world.size)]
-            last_epoch, last_index = dealt[-1]
-            yield dealt[self._world.rank], (last_epoch, last_index + 1)
+            epoch, index = dealt[-1]
+            yield dealt[self._world.rank], (epoch, index + 1)
 
     def _places(self) -> Iterator[Place]:
         epoch, index = self.position
@@ -66,12 +57,12 @@ class Batches:
             epoch, index = epoch + 1, 0
 
     def _in_thread(self) -> Generator[tuple[Any, Place]]:
-        loader, deals = _Loader(self._task), self._deals()
+        load, deals = _Loader(self._task).__getitem__, self._deals()
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-            upcoming = pool.submit(loader.__getitem__, next(deals))
+            upcoming = pool.submit(load, next(deals))
             while True:
                 batch = upcoming.result()
-                upcoming = pool.submit(loader.__getitem__, next(deals))
+                upcoming = pool.submit(load, next(deals))
                 yield batch
 
     def _in_processes(self) -> Generator[tuple[Any, Place]]:

@@ -16,21 +16,13 @@ from qkv.models.weights import get_weights, set_weights
 
 @dataclass
 class Progress:
-    """Where training is.
+    """Where training is."""
 
-    Attributes:
-        step: optimizer steps taken.
-        epoch: epoch of the next batch.
-        index: the next batch within its epoch.
-        seconds: time spent training.
-        scores: validation score after each step that was validated.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    index: int = 0
-    seconds: float = 0.0
-    scores: dict[int, float] = field(default_factory=dict)
+    step: int = 0  # optimizer steps taken
+    epoch: int = 0  # of the next batch
+    index: int = 0  # of the next batch in its epoch
+    seconds: float = 0.0  # spent training
+    scores: dict[int, float] = field(default_factory=dict)  # after each step that was validated
 
     @property
     def best_step(self) -> int | None:
@@ -62,38 +54,22 @@ class Checkpoints:
         return sorted(scored, key=lambda step: -progress.scores[step])[: self.keep_best]
 
     def save(
-        self,
-        progress: Progress,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        average: dict[str, Tensor] | None,
-    ) -> Path:
+        self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor] | None
+    ) -> None:
         """Write a checkpoint, then remove those that are neither newest nor among the best."""
-        path = self.path(progress.step)
-        with atomic_folder(path) as folder:
-            save_file(_contiguous(get_weights(model)), folder / "model.safetensors")
-            save_file(_contiguous(_optimizer_tensors(model, optimizer)), folder / "optimizer.safetensors")
+        with atomic_folder(self.path(progress.step)) as folder:
+            _write(folder / "model.safetensors", get_weights(model))
+            _write(folder / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
             if average is not None:
-                save_file(_contiguous(average), folder / "average.safetensors")
+                _write(folder / "average.safetensors", average)
             (folder / "progress.json").write_text(json.dumps(asdict(progress)))
-        keep = {progress.step, *self.best(progress)}
-        for step in self.steps():
-            if step not in keep:
-                shutil.rmtree(self.path(step))
-        return path
+        for step in {*self.steps()} - {progress.step, *self.best(progress)}:
+            shutil.rmtree(self.path(step))
 
     def load(
-        self,
-        step: int,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        average: dict[str, Tensor] | None,
+        self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor] | None
     ) -> Progress:
-        """Put model, optimizer and average back to where they were after `step`.
-
-        Raises:
-            QkvError: the checkpoint does not fit the model or the configuration.
-        """
+        """Put all back to where it was after `step`; QkvError if that does not fit the model or the configuration."""
         path = self.path(step)
         device = str(next(model.parameters()).device)
         set_weights(model, load_file(path / "model.safetensors", device=device), str(path))
@@ -122,8 +98,8 @@ class Checkpoints:
         return {name: weight / len(steps) for name, weight in total.items()}
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+def _write(file: Path, tensors: dict[str, Tensor]) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ class TrainingConfig:
             or on a straight line to zero.
         weight_decay: of AdamW, on matrices only.
         beta1: decay of AdamW's first moment.
-        beta2: decay of AdamW's second moment.
+        beta2: and of its second.
         clip_norm: largest norm of the gradient; 0 leaves it alone.
         layer_decay: factor on the learning rate from each block to the one below it, for fine-tuning; 1 is none.
         workers: processes that prepare batches; 0 prepares them in a thread, which is enough for text.

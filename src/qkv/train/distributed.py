@@ -21,17 +21,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train together.
-
-    Attributes:
-        rank: its number; rank 0 alone writes files and reports.
-        size: how many there are.
-        local_rank: its number on this machine, which picks its GPU.
-    """
+    """This process among those that train together."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
+    local_rank: int = 0  # its number on this machine, which picks its GPU
 
     @property
     def leads(self) -> bool:
@@ -114,21 +108,18 @@ def join() -> Iterator[World]:
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `python -m ARGUMENTS` in several processes on this machine, as torchrun does.
-
-    Args:
-        processes: how many; on a CPU they share the cores.
-        arguments: a module and what it is to do; it calls `join`.
+    """Run `python -m ARGUMENTS`, which calls `join`, in several processes on this machine, as torchrun does.
 
     Returns:
         0, or the exit status of the process that failed first. It has said why.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
+    nodes = 1
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
+        nodes,
+        nodes,
+        processes,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",

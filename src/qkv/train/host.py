@@ -51,9 +51,8 @@ class Interruption:
 def interruptible(second_kills: bool) -> Iterator[Interruption]:
     """Turn Ctrl-C or SIGTERM into a request that the loop honours between steps.
 
-    Args:
-        second_kills: whether a second signal ends the process at once. One of several processes hears of a single
-            Ctrl-C twice, from the terminal and from its launcher.
+    A second signal ends the process at once where `second_kills`: one of several processes hears of a single Ctrl-C
+    twice, from the terminal and from its launcher.
     """
     interruption = Interruption()
 

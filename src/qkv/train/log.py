@@ -3,53 +3,38 @@
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.reporter import Reporter
+from qkv.train.config import TrainingConfig
 
 
 class RunLog:
-    """Reports of one run.
+    """Reports of one run in its folder; `silent` ones go nowhere, as those of all processes but the first.
 
-    Args:
-        run: the run's folder.
-        reporter: is told of each reported step.
-        first_step: where training goes on; later lines of an interrupted run are dropped from metrics.jsonl.
-        max_steps: the end of the bar.
-        unit: what the rate counts.
-        tensorboard: write events to RUN/tensorboard too.
-        silent: report nothing, as all processes but the first do.
+    Training goes on at `first_step`: later lines of an interrupted run are dropped from metrics.jsonl. The rate counts
+    `unit`.
     """
 
     def __init__(
-        self,
-        run: Path,
-        reporter: Reporter,
-        *,
-        first_step: int,
-        max_steps: int,
-        unit: str,
-        tensorboard: bool,
-        silent: bool = False,
+        self, run: Path, config: TrainingConfig, unit: str, first_step: int, reporter: Reporter, silent: bool
     ) -> None:
-        self.reporter, self.unit, self.max_steps = reporter, unit, max_steps
+        self.reporter, self.unit, self.max_steps = reporter, unit, config.max_steps
         self.metrics = run / "metrics.jsonl"
         self._silent = silent
         if not silent:
             self._drop_lines_after(first_step)
-        self._writer = _tensorboard_writer(run) if tensorboard and not silent else None
+        self._writer = _tensorboard_writer(run) if config.tensorboard and not silent else None
         self._best = ""
-        reporter.progress("training", first_step, max_steps)
+        reporter.progress("training", first_step, self.max_steps)
 
     def __enter__(self) -> Self:
         self._file = Path(os.devnull if self._silent else self.metrics).open("a", encoding="utf-8")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._file.close()
         if self._writer is not None:
             self._writer.close()
@@ -97,8 +82,6 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _tensorboard_writer(run: Path) -> Any:
-    from qkv.errors import QkvError
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -38,16 +38,10 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for parameter, scale in zip(model.parameters(), _scales(model, config.layer_decay), strict=True):
         is_matrix = parameter.dim() > 1
-        group = {"params": [], "scale": scale} if is_matrix else {"params": [], "scale": scale, "weight_decay": 0.0}
+        group = {"params": [], "scale": scale, "weight_decay": config.weight_decay if is_matrix else 0.0}
         groups.setdefault((-scale, not is_matrix), group)["params"].append(parameter)
-    return torch.optim.AdamW(
-        [groups[key] for key in sorted(groups)],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        eps=1e-9,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    sets, betas = [groups[key] for key in sorted(groups)], (config.beta1, config.beta2)
+    return torch.optim.AdamW(sets, lr=config.learning_rate, betas=betas, eps=1e-9, fused=True)
 
 
 def _scales(model: nn.Module, decay: float) -> list[float]:
@@ -67,9 +61,7 @@ def _scales(model: nn.Module, decay: float) -> list[float]:
 class WeightAverage:
     """Exponential moving average of a model's weights.
 
-    Args:
-        model: the model to follow.
-        decay: share of the old average that each update keeps; less in the first steps, which are soon forgotten.
+    `decay` is the share of the old average that an update keeps; less in the first steps, which are soon forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -80,9 +72,8 @@ class WeightAverage:
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step `step`."""
         keep = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-            list(self.weights.values()), list(get_weights(self.model).values()), 1 - keep
-        )
+        averages, weights = list(self.weights.values()), list(get_weights(self.model).values())
+        torch._foreach_lerp_(averages, weights, 1 - keep)  # pyright: ignore[reportPrivateImportUsage]
 
 
 @contextmanager

@@ -29,37 +29,22 @@ Source = TypeVar("Source", bound=Data)
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where a task is created.
+    """Where a task is created."""
 
-    Attributes:
-        folder: the run's, for what is derived from the data and for pictures to look at while it trains.
-        seed: of held-out data, data order and augmentation.
-        reporter: is told of the work, and of what the data is like.
-        initial: a model directory of the same system, whose weights to start from; new weights if there is none.
-    """
-
-    folder: Path
-    seed: int = 1
+    folder: Path  # the run's, for what is derived from the data and for pictures to look at while it trains
+    seed: int = 1  # of held-out data, data order and augmentation
     reporter: Reporter = SILENT
-    initial: Path | None = None
+    initial: Path | None = None  # a model directory of the same system, whose weights to start from
 
 
 class Task(ABC, Generic[Model, Source]):
-    """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden.
+    """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden."""
 
-    Attributes:
-        Config: the dataclass of a recipe's sections but `training`.
-        unit: what throughput counts, for example "tokens"; a key of `denominators`.
-        score: the metric in `evaluate`'s answer that is best when highest.
-        model: what is trained; the trainer moves it to its device.
-        data: where batches come from.
-    """
-
-    Config: ClassVar[type[Any]]
-    unit: ClassVar[str]
-    score: ClassVar[str]
-    model: Model
-    data: Source
+    Config: ClassVar[type[Any]]  # the dataclass of a recipe's sections but `training`
+    unit: ClassVar[str]  # what throughput counts, for example "tokens"; a key of `denominators`
+    score: ClassVar[str]  # the metric in `evaluate`'s answer that is best when highest
+    model: Model  # what is trained; the trainer moves it to its device
+    data: Source  # where batches come from
 
     @classmethod
     @abstractmethod
@@ -92,12 +77,9 @@ class Task(ABC, Generic[Model, Source]):
 
     @abstractmethod
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write a model directory that works on raw input.
+        """Write a model directory that works on raw input, whole or not at all.
 
-        Args:
-            folder: appears whole, or not at all.
-            weights: as `get_weights(model)` gives them.
-            facts: what training knows for the model card: steps, scores, hours.
+        `facts` are what training knows for the model card: steps, scores, hours.
         """
 
     def check_length(self, max_steps: int) -> None:
@@ -109,8 +91,7 @@ class Task(ABC, Generic[Model, Source]):
     def end_step(self, gather: Callable[[Tensor], Tensor]) -> None:
         """Called once all batches of the step have passed and the optimizer has changed the weights.
 
-        Args:
-            gather: stacks a tensor of the same shape from every process, so that all of them can do the same.
+        `gather` stacks a tensor of the same shape from every process, so that all of them can do the same.
         """
 
     def step_metrics(self) -> dict[str, float]:

@@ -27,34 +27,20 @@ _INTERRUPTED = "interrupted"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How training ended.
+    """How training ended."""
 
-    Attributes:
-        step: the last optimizer step.
-        reason: "finished", "stopped early" or "interrupted".
-        score: the validation score of the exported model; None before the first validation.
-        signal: the signal that interrupted it.
-    """
-
-    step: int
-    reason: str
-    score: float | None
-    signal: int | None = None
+    step: int  # the last one
+    reason: str  # "finished", "stopped early" or "interrupted"
+    score: float | None  # of the exported model; None before the first validation
+    signal: int | None = None  # what interrupted it
 
 
 class Trainer:
     """Trains a task in a run folder, from its newest checkpoint on if it has one.
 
     Every step is a pure function of the checkpoint before it: data order and dropout follow from (seed, step, rank), so
-    a run that was killed and continued ends with the same weights, bit for bit, as one that was not.
-
-    Args:
-        task: what to train.
-        config: how.
-        run: the run's folder, where checkpoints, metrics and the exported model go.
-        seed: of dropout.
-        reporter: is told of the work.
-        world: the processes that train together.
+    a run that was killed and continued ends with the same weights, bit for bit, as one that was not. Checkpoints,
+    metrics and the exported model go into the folder `run`; `seed` is that of dropout.
     """
 
     def __init__(
@@ -64,10 +50,8 @@ class Trainer:
         self.task, self.config, self.run, self.seed, self.reporter = task, config, run, seed, reporter
         self.world = world or World()
         if config.accumulate % self.world.size:
-            raise QkvError(
-                f"training.accumulate ({config.accumulate}) must be a multiple of the {self.world.size} processes, "
-                "which share the batches of a step"
-            )
+            wanted = f"a multiple of the {self.world.size} processes, which share the batches of a step"
+            raise QkvError(f"training.accumulate ({config.accumulate}) must be {wanted}")
         self.device = choose_device(None if config.device == "auto" else config.device, "training.device: ")
         # Convolutions of pictures see channels last (models/layout.py), and so come the gradients of their weights.
         task.model.to(self.device)
@@ -83,18 +67,10 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Train to the end, to an early stop, or to an interruption; in each case the model directory is up to date."""
-        progress = self.progress
+        progress, config = self.progress, self.config
         if self.world.leads:
-            self.task.check_length(self.config.max_steps)
-        log = RunLog(
-            self.run,
-            self.reporter,
-            first_step=progress.step,
-            max_steps=self.config.max_steps,
-            unit=self.task.unit,
-            tensorboard=self.config.tensorboard,
-            silent=not self.world.leads,
-        )
+            self.task.check_length(config.max_steps)
+        log = RunLog(self.run, config, self.task.unit, progress.step, self.reporter, silent=not self.world.leads)
         with interruptible(second_kills=self.world.size == 1) as interruption, log:
             reason = self._loop(log, interruption)
         if reason == "interrupted":
@@ -128,8 +104,7 @@ class Trainer:
                 due = step % config.validate_every == 0 or step == config.max_steps
                 if step % config.log_every == 0 or due:
                     metrics = window.close(self.task.unit)
-                    metrics |= self.world.sum({"loss": metrics["loss"]})
-                    metrics |= self.task.step_metrics()
+                    metrics |= self.world.sum({"loss": metrics["loss"]}) | self.task.step_metrics()
                     log.training(step, self._checked(metrics, step, norm))
                 if due:
                     self._validate(log)
@@ -145,11 +120,7 @@ class Trainer:
         return self.world.sum(totals)
 
     def _step(self, step: int, batches: list[Any], totals: dict[str, float]) -> tuple[Tensor, Tensor]:
-        """One optimizer step on all batches as if they were one.
-
-        Returns:
-            This process's share of the loss, and the norm of the whole gradient.
-        """
+        """One optimizer step on all batches as if they were one: this process's share of the loss, and the norm."""
         model = self.task.model
         model.train()
         torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)
@@ -219,11 +190,9 @@ class Trainer:
         weights = {name: weight.to(self.device) for name, weight in self.checkpoints.averaged_weights(best).items()}
         metrics = self._evaluate(weights)
         score, single = metrics[self.task.score], progress.scores[best[0]]
+        both = f"{self.task.score} {score:.2f}, best single one {single:.2f}"
         verdict = "kept" if score > single else "not kept"
-        self.reporter.say(
-            f"average of the {len(best)} best checkpoints: {self.task.score} {score:.2f}, "
-            f"best single one {single:.2f}: {verdict}",
-        )
+        self.reporter.say(f"average of the {len(best)} best checkpoints: {both}: {verdict}")
         if score > single:
             progress.scores[progress.step] = score
             self._export(weights, metrics)
@@ -263,8 +232,7 @@ class _Window:
         self._units += units
 
     def close(self, unit: str) -> dict[str, float]:
-        loss = torch.stack(self._losses).mean().item()
-        now = time.monotonic()
+        loss, now = torch.stack(self._losses).mean().item(), time.monotonic()
         rate = self._units / (now - self._last)
         self._losses, self._units, self._last = [], 0.0, now
         return {"loss": loss, f"{unit}_per_second": rate}

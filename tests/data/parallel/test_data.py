@@ -9,7 +9,7 @@ import pytest
 from qkv.data.parallel import store
 from qkv.data.parallel.config import CorpusConfig, DataConfig
 from qkv.data.parallel.data import ParallelData
-from qkv.data.parallel.text import ParallelText
+from qkv.data.parallel.text import Lines, ParallelText
 from qkv.data.text.tokenizer import TokenizerConfig
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
@@ -76,7 +76,7 @@ def test_tokens_and_lengths_agree_with_the_codec(mixed: ParallelData) -> None:
     assert source_lengths.tolist() == [len(row) for row in source_tokens]
     assert target_lengths.tolist() == [len(row) + 1 for row in target_tokens]
     usable = mixed.train.usable(every)
-    assert mixed.max_source_tokens == source_lengths[usable].max() <= 122
+    assert mixed.train.longest_source == source_lengths[usable].max() <= 122
     assert mixed.train.usable_pairs.sum() == usable.sum()
 
 
@@ -199,11 +199,11 @@ def test_tokenizer_text_is_a_fair_thin_sample(tmp_path: Path) -> None:
     small = corpus_of(tmp_path, "small", {"en": sentences(100, 2), "cs": sentences(100, 3)})
     text = ParallelText.open(DataConfig(train=[large, small]), tmp_path / "cache", Reporter())
     english = sentences(400, 0) + sentences(100, 2)
-    assert list(text.lines(["en"], 10_000)) == english
-    assert list(text.lines(["en"], 100)) == english[4::5]
-    assert sum(1 for _ in text.lines(["en", "de", "cs"], 100)) == 100
+    assert list(Lines(text, ["en"], 10_000)) == english
+    assert list(Lines(text, ["en"], 100)) == english[4::5]
+    assert sum(1 for _ in Lines(text, ["en", "de", "cs"], 100)) == 100
     hot = ParallelText.open(DataConfig(train=[large, small], temperature=1e9), tmp_path / "cache", Reporter())
-    assert sum(line in set(sentences(100, 3)) for line in hot.lines(["en", "de", "cs"], 99)) == 33
+    assert sum(line in set(sentences(100, 3)) for line in Lines(hot, ["en", "de", "cs"], 99)) == 33
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig
-from qkv.data.parallel.measure import measure
-from qkv.data.parallel.readers import read_languages, read_rows
+from qkv.data.parallel.readers import measure, read_languages, read_rows
 from qkv.errors import QkvError
 
 ROWS = [("Hello.", "Hallo."), ("a\u2028b \x0b\x85 c", "é 한국"), ("", "leer"), ("NUL \x00", "x\ry")]

@@ -10,7 +10,7 @@ import torch
 import qkv
 from qkv.config import parse
 from qkv.errors import QkvError
-from qkv.explain import draw_translation
+from qkv.explain.picture import draw_translation
 from qkv.generation import Greedy, generate
 from qkv.model_directory import CARD, CONFIG, read_config, read_saved, read_weights, save_model
 from qkv.models.recurrent import RecurrentConfig, RecurrentModel

@@ -20,13 +20,9 @@ from qkv.reporter import Reporter
 
 @dataclass(frozen=True)
 class Codes:
-    """The codes of pictures, memory-mapped.
+    """The codes of pictures, whose grids are read row by row; memory-mapped."""
 
-    Attributes:
-        blocks: each [b, N] of b pictures, whose grids are read row by row; all but the last of the same size.
-    """
-
-    blocks: Sequence[NDArray[np.uint16 | np.int32]]
+    blocks: Sequence[NDArray[np.uint16 | np.int32]]  # each [b, N] of b pictures; all but the last of the same size
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
@@ -39,25 +35,15 @@ class Codes:
 
 @dataclass(frozen=True)
 class PictureEncoder:
-    """What turns pictures into codes, such as a discrete VAE (Ramesh et al. 2021, section 2.1).
+    """What turns pictures into codes, such as a discrete VAE (Ramesh et al. 2021, section 2.1)."""
 
-    Attributes:
-        encode: images [B, C, H, W] to codes [B, h, w], on any device; the same h and w for all.
-        codebook: how many codes there are; each is at least 0 and below this.
-        weights: the file of weights, which the cache is known by.
-    """
-
-    encode: Callable[[Float[Tensor, "B C H W"]], Int[Tensor, "B h w"]]
-    codebook: int
-    weights: Path
+    encode: Callable[[Float[Tensor, "B C H W"]], Int[Tensor, "B h w"]]  # on any device
+    codebook: int  # how many codes there are; each is at least 0 and below this
+    weights: Path  # their file, which the cache is known by
 
     @cached_property
     def digest(self) -> str:
-        """Of the weights; taken when first asked for.
-
-        Raises:
-            QkvError: the file cannot be read.
-        """
+        """Of the weights."""
         try:
             with self.weights.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -76,28 +62,15 @@ def cached_codes(
 ) -> Codes:
     """The codes of pictures 0 to `n_pictures` - 1, computed unless `cache` holds them from an earlier time.
 
-    Interrupted work is begun again. Each code takes two bytes if there are at most 65,536, else four.
-
-    Args:
-        encoder: what makes codes.
-        images: the pictures with these numbers, as the encoder reads them.
-        n_pictures: how many there are; at least one.
-        state: a digest of the pictures and their preprocessing.
-        cache: a folder.
-        reporter: is told of the work.
-        batch_size: pictures to encode at once.
-
-    Raises:
-        QkvError: a picture or the weights cannot be read, or the cache cannot be written.
+    `images` gives those with some numbers as the encoder reads them; `state` is a digest of all, and of their
+    preprocessing. Interrupted work is begun again. A code takes two bytes if there are at most 65,536, else four.
     """
     file = cache / f"codes-{digest(encoder.digest, encoder.codebook, state, n_pictures)}.arrow"
     if (table := read_arrow(file)) is None:
         schema = pa.schema([("codes", pa.list_(pa.uint16() if encoder.codebook <= 2**16 else pa.int32()))])
         pieces = (range(start, min(start + batch_size, n_pictures)) for start in range(0, n_pictures, batch_size))
-        batches = (
-            pa.RecordBatch.from_arrays([pa.array([*_encoded(encoder, images(piece))], schema[0].type)], schema=schema)
-            for piece in pieces
-        )
+        blocks = (pa.array([*_encoded(encoder, images(piece))], schema[0].type) for piece in pieces)
+        batches = (pa.RecordBatch.from_arrays([block], schema=schema) for block in blocks)
         table = write_arrow(file, schema, batches, reporter, "encoding pictures", n_pictures)
     return Codes([chunk.flatten().to_numpy().reshape(len(chunk), -1) for chunk in table["codes"].chunks])
 

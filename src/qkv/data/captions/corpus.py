@@ -20,21 +20,13 @@ from qkv.reporter import Reporter
 
 @dataclass(frozen=True)
 class CaptionCorpus:
-    """The pictures of several sources, numbered from one source to the next, those that cannot be used included.
-
-    Attributes:
-        sources: where they are.
-        used: of each source the numbers within it of those that can be read and have captions.
-        train: numbers of the pictures to train on.
-        validation: of those to validate on.
-        left_out: one line for each picture that cannot be used, and for each source with pictures that are not new.
-    """
+    """The pictures of several sources, numbered from one source to the next, those that cannot be used included."""
 
     sources: Sequence[CaptionedPictures]
-    used: Sequence[Indices]
+    used: Sequence[Indices]  # of each source the numbers within it of pictures that can be read and have captions
     train: Indices
     validation: Indices
-    left_out: Sequence[str]
+    left_out: Sequence[str]  # a line for each picture that cannot be used, and each source with some that are not new
 
     @classmethod
     def open(
@@ -50,22 +42,16 @@ class CaptionCorpus:
 
         If there are no sources to validate on, a share of the others is held out: each picture by a hash of its name,
         so that it stays where it is when others come and go.
-
-        Raises:
-            QkvError: a source cannot be used, or there are too few pictures.
         """
         keep_apart((source.folder for source in (*train, *validation)), cache)
         sources = [open_source(source, cache, reporter) for source in (*train, *validation)]
         checked = [(source.pictures, source.check, source.state) for source in sources]
         found = Usable.find(checked, len(train), cache, reporter, within=False)
-        left_out = found.unreadable + [
-            f"{path}: {count:,} pictures of it are in another source, or in validation, already"
-            for path, count in found.repeated
-        ]
+        already = "pictures of it are in another source, or in validation, already"
+        left_out = found.unreadable + [f"{path}: {count:,} {already}" for path, count in found.repeated]
         numbers = [first + rows for first, rows in zip(np.cumsum([0, *map(len, sources)]), found.fresh)]
-        for_train, for_validation = (
-            np.concatenate([np.empty(0, np.int64), *part]) for part in (numbers[: len(train)], numbers[len(train) :])
-        )
+        parts = numbers[: len(train)], numbers[len(train) :]
+        for_train, for_validation = (np.concatenate([np.empty(0, np.int64), *part]) for part in parts)
         if not validation:
             held_out = _held_out(sources, found.fresh, holdout, seed)
             for_train, for_validation = for_train[~held_out], for_train[held_out]
@@ -79,11 +65,6 @@ class CaptionCorpus:
         """All of them, by number."""
         pictures = [source.pictures for source in self.sources]
         return PictureSet.joined(pictures, [np.arange(len(own)) for own in pictures])
-
-    def repeats(self, pictures: Indices) -> Indices:
-        """How often an epoch shows each of these pictures."""
-        of_source = np.array([source.source.repeat for source in self.sources], np.int64)
-        return of_source[self.pictures.places[pictures, 0]]
 
 
 def _held_out(

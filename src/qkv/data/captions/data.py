@@ -17,12 +17,13 @@ from qkv.config import nearest
 from qkv.data.cache import digest
 from qkv.data.captions.code_cache import Codes, PictureEncoder, cached_codes
 from qkv.data.captions.corpus import CaptionCorpus
-from qkv.data.captions.report import CaptionReport, report
+from qkv.data.captions.report import CaptionReport
 from qkv.data.captions.schedule import CaptionSchedule
 from qkv.data.captions.sources import UNDETERMINED, CaptionSource
 from qkv.data.captions.store import Captions, TokenizedCaptions
 from qkv.data.captions.vocabulary import learn_tokenizer
 from qkv.data.pictures.preprocessing import Preprocessing, to_images
+from qkv.data.pictures.sources import Indices
 from qkv.data.randomness import derive_seed, shuffled
 from qkv.data.reading import ahead
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
@@ -31,8 +32,6 @@ from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
 _log = logging.getLogger(__name__)
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,21 +73,13 @@ class CaptionDataConfig:
 
 @dataclass(frozen=True)
 class CaptionBatch:
-    """Pictures, as pixels or as codes, each with one caption.
-
-    Attributes:
-        images: the pictures as an encoder reads them; None if they are codes.
-        codes: the codes of each picture, row by row; None if they are images.
-        captions: tokens of the captions without BEGIN and END, padded on the right with PAD to `text_length`.
-        lengths: tokens of each caption.
-        pictures: a number for each picture, the same wherever it is shown.
-    """
+    """Pictures, as an encoder reads them or as codes, each with one caption."""
 
     images: Float[Tensor, "B C H W"] | None
-    codes: Int[Tensor, "B N"] | None
-    captions: Int[Tensor, "B T"]
-    lengths: Int[Tensor, "B"]
-    pictures: Int[Tensor, "B"]
+    codes: Int[Tensor, "B N"] | None  # row by row
+    captions: Int[Tensor, "B T"]  # without BEGIN and END, padded on the right with PAD to `text_length`
+    lengths: Int[Tensor, "B"]  # tokens of each caption
+    pictures: Int[Tensor, "B"]  # a number for each, the same wherever it is shown
 
 
 class CaptionData:
@@ -96,9 +87,6 @@ class CaptionData:
 
     An epoch shows every training picture as often as its source says, each time with one of its captions
     (`CaptionSchedule`). Validation shows every picture once in each of its languages, with its first caption there.
-
-    Attributes:
-        left_out: one line for each picture that is left out, and for each source with pictures that are not new.
     """
 
     def __init__(
@@ -114,13 +102,14 @@ class CaptionData:
         self._tokenized, self._captions, self._sampling, self._seed = captions, captions.captions, sampling, seed
         self._train, self._train_captions = self._shown(corpus.train)
         self._validation, validation_captions = self._shown(corpus.validation)
+        self.n_train, self.n_validation = len(self._train), len(self._validation)  # pictures
+        self.tokenizer = captions.tokenizer
+        self.languages = [name for name in self._captions.names if name != UNDETERMINED]  # that sources name
         found, shown = (corpus.train, corpus.validation), (self._train, self._validation)
         lost = np.setdiff1d(np.concatenate(found), np.concatenate(shown)).tolist()
-        self.left_out = (
-            *corpus.left_out,
-            *(f"{corpus.pictures.name(picture)} has no caption with a token" for picture in lost),
-        )
-        if not len(self._train) or not len(self._validation):
+        names = map(corpus.pictures.name, lost)
+        self.left_out = (*corpus.left_out, *(f"{name} has no caption with a token" for name in names))
+        if not self.n_train or not self.n_validation:
             raise QkvError(f"{config.train[0].path}: no caption has a token: check what is taken for captions")
         pairs = np.stack([self._captions.pictures, self._captions.languages], axis=1)[validation_captions]
         self._validation_captions = validation_captions[np.unique(pairs, axis=0, return_index=True)[1]]
@@ -130,8 +119,9 @@ class CaptionData:
             _weights(config, self._captions.names),
             seed,
         )
-        self._repeats = corpus.repeats(self._train)
-        self._showings = np.repeat(np.arange(len(self._train)), self._repeats)  # the row of each, row by row
+        repeat = np.array([source.source.repeat for source in corpus.sources], np.int64)
+        self._repeats = repeat[corpus.pictures.places[self._train, 0]]  # how often an epoch shows each picture
+        self._showings = np.repeat(np.arange(self.n_train), self._repeats)  # the row of each, row by row
         self._codes: dict[tuple[int, bool], Codes] | None = None  # by source, and whether they are of flipped pictures
         self._substitutes = Substitutes()
         if cut := self.report.cut:
@@ -153,17 +143,7 @@ class CaptionData:
     ) -> "CaptionData":
         """Find the pictures, learn a vocabulary from their captions and tokenize these, as far as `cache` lacks it.
 
-        Args:
-            config: where the pictures are and how to mix their captions.
-            tokenizer: how to learn the vocabulary, and how to sample from it.
-            preprocessing: size and scale of the pictures.
-            cache: a folder for everything that is derived from the files.
-            seed: of held-out pictures, order, captions, flips and sampling.
-            reporter: is told of the work.
-            trained: a tokenizer to use instead of learning a vocabulary.
-
-        Raises:
-            QkvError: the data cannot be used; the message says where and why.
+        A `trained` tokenizer is used instead of learning a vocabulary, but sampled from as `tokenizer` says.
         """
         if tokenizer.separate:
             raise QkvError("tokenizer.separate is for translators: captions have one vocabulary; set it to false")
@@ -171,29 +151,8 @@ class CaptionData:
         captions = Captions.open(zip(corpus.sources, corpus.used, strict=True), cache, reporter)
         if trained is None:
             trained = learn_tokenizer(tokenizer, config.train, captions, corpus.train, cache)
-        return cls(
-            config, preprocessing, corpus, captions.tokenized(trained, cache, reporter), tokenizer.sampling, seed
-        )
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """Of the captions."""
-        return self._tokenized.tokenizer
-
-    @property
-    def languages(self) -> list[str]:
-        """Of the captions, as far as their sources name them."""
-        return [name for name in self._captions.names if name != UNDETERMINED]
-
-    @property
-    def n_train(self) -> int:
-        """Training pictures."""
-        return len(self._train)
-
-    @property
-    def n_validation(self) -> int:
-        """Validation pictures."""
-        return len(self._validation)
+        tokenized = captions.tokenized(trained, cache, reporter)
+        return cls(config, preprocessing, corpus, tokenized, tokenizer.sampling, seed)
 
     def n_batches(self, epoch: int) -> int:
         """Number of batches in an epoch."""
@@ -228,16 +187,7 @@ class CaptionData:
         return self._tokenized.texts(chosen)
 
     def encode(self, encoder: PictureEncoder, cache: Path, reporter: Reporter) -> None:
-        """Let batches hold codes instead of images from now on. The codes of all pictures are computed once.
-
-        Args:
-            encoder: what makes codes of images that are preprocessed as this data's are.
-            cache: a folder for the codes.
-            reporter: is told of the work.
-
-        Raises:
-            QkvError: a picture cannot be read any more, or the cache cannot be written.
-        """
+        """Let batches hold codes instead of images from now on; those of all pictures are computed once."""
         codes: dict[tuple[int, bool], Codes] = {}
         first = 0
         for number, (source, used) in enumerate(zip(self._corpus.sources, self._corpus.used, strict=True)):
@@ -252,22 +202,17 @@ class CaptionData:
     @cached_property
     def report(self) -> CaptionReport:
         """What the data is like."""
+        parts = {"train": self._train, "validation": self._validation}
+        name, length = self._corpus.pictures.name, self._config.text_length
         notes = [note for source in self._corpus.sources for note in source.notes]
-        return report(
-            self._tokenized,
-            {"train": self._train, "validation": self._validation},
-            text_length=self._config.text_length,
-            name=self._corpus.pictures.name,
-            left_out=self.left_out,
-            notes=notes,
-        )
+        return CaptionReport.of(self._tokenized, parts, name, length, self.left_out, notes)
 
     def samples(self) -> tuple[list[Image.Image], list[str]]:
         """Some training pictures as the model is shown them, and a caption of each."""
         rows, turns = self._turns(0, 0)
         chosen = self._train_captions[self._schedule.captions(rows, turns)]
-        pixels = [self._pixels(picture, False) for picture in self._train[rows].tolist()]
-        return to_images(torch.stack(pixels) / 255), self._tokenized.texts(chosen)
+        pixels = torch.stack([self._pixels(picture, False) for picture in self._train[rows].tolist()])
+        return to_images(pixels / 255), self._tokenized.texts(chosen)
 
     def _turns(self, epoch: int, index: int) -> tuple[Indices, Indices]:
         """The rows of a training batch, and how many times each was shown before, since training began."""
@@ -288,14 +233,12 @@ class CaptionData:
             return row, torch.from_numpy(self._codes[source, flip][int(place)].astype(np.int64))
         return self._substitutes.read(lambda row: self._pixels(int(pictures[row]), flip), row, len(pictures))
 
-    def _collated(
-        self, shown: Iterable[tuple[int, Tensor]]
-    ) -> tuple[Indices, tuple[Float[Tensor, "B C H W"] | None, Int[Tensor, "B N"] | None]]:
-        """The rows that are shown, and their images or codes."""
+    def _collated(self, shown: Iterable[tuple[int, Tensor]]) -> tuple[Indices, tuple[Tensor | None, Tensor | None]]:
+        """The rows that are shown, and their images [B, C, H, W] or codes [B, N]."""
         rows, contents = zip(*shown, strict=True)
         stacked = torch.stack(contents)
-        normalise = self._preprocessing.normalise
-        return np.array(rows), (normalise(stacked), None) if self._codes is None else (None, stacked)
+        images, codes = (self._preprocessing.normalise(stacked), None) if self._codes is None else (None, stacked)
+        return np.array(rows), (images, codes)
 
     def _pixels(self, picture: int, flip: bool) -> UInt8[Tensor, "C H W"]:
         pixels = self._corpus.pictures.pixels(picture, self._preprocessing)

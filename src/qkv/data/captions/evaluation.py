@@ -1,7 +1,4 @@
-"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on.
-
-`cache` is a folder for what is found out about the pictures: tables and indexes that are quick to read, and faults.
-"""
+"""What a model of pictures is measured on: real pictures, their captions, and the pictures that it was trained on."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,55 +19,32 @@ from qkv.reporter import Reporter
 
 @dataclass(frozen=True)
 class Prompt:
-    """A caption to draw.
-
-    Attributes:
-        text: the caption.
-        label: the class that it was made of; None if its picture has no class.
-        picture: the number, in the list, of the first picture that it is the caption of.
-    """
+    """A caption to draw."""
 
     text: str
-    label: str | None
-    picture: int
+    label: str | None  # the class that it was made of; None if its picture has no class
+    picture: int  # the number, in the list, of the first picture that it is the caption of
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Pictures to measure a model on.
-
-    Attributes:
-        pictures: the pictures.
-        train: what the model was trained on, as far as that is known.
-        prompts: the captions of the pictures, each once.
-        left_out: one line for each picture that is left out.
-    """
+    """Pictures to measure a model on."""
 
     pictures: PictureList
-    train: PictureList | None = None
-    prompts: tuple[Prompt, ...] = ()
-    left_out: tuple[str, ...] = ()
+    train: PictureList | None = None  # what the model was trained on, as far as that is known
+    prompts: tuple[Prompt, ...] = ()  # the captions of the pictures, each once
+    left_out: tuple[str, ...] = ()  # one line for each picture that is left out
 
 
 def open_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
-    """All pictures that a path means to `PictureSource.of` or `CaptionSource.of`.
-
-    Raises:
-        QkvError: there are none, or the file is damaged.
-    """
+    """All pictures that a path means to `PictureSource.of` or `CaptionSource.of`."""
     if path.suffix.lower() == ".jsonl":
-        pictures = open_source(CaptionSource.of(path), cache, reporter).pictures
-    else:
-        pictures = readers.open_pictures(PictureSource.of(path), cache, labelled=False, reporter=reporter)
-    return EvaluationData(pictures)
+        return EvaluationData(open_source(CaptionSource.of(path), cache, reporter).pictures)
+    return EvaluationData(readers.open_pictures(PictureSource.of(path), cache, labelled=False, reporter=reporter))
 
 
 def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> EvaluationData:
-    """All pictures that a path means to `CaptionSource.of`, with their captions.
-
-    Raises:
-        QkvError: there are none, none has a caption, or the file is damaged.
-    """
+    """All pictures that a path means to `CaptionSource.of`, with their captions, of which there must be one."""
     found = open_source(CaptionSource.of(path), cache, reporter)
     prompts, left_out = _prompts((found, number) for number in range(len(found)))
     if not prompts:
@@ -79,22 +53,14 @@ def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> Eval
 
 
 def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
-    """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures.
-
-    Raises:
-        QkvError: a source cannot be used, or there are too few pictures.
-    """
+    """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures."""
     parts = config.train, config.validation, config.holdout
     split = PictureSplit.open(*parts, cache, seed, reporter, labelled=False)
     return EvaluationData(split.validation, split.train, left_out=(*split.unreadable, *split.notes))
 
 
 def split_captioned_pictures(config: CaptionDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
-    """The validation pictures of a recipe's `data` with their captions, and its training pictures.
-
-    Raises:
-        QkvError: a source cannot be used, or there are too few pictures.
-    """
+    """The validation pictures of a recipe's `data` with their captions, and its training pictures."""
     corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, reporter)
     train, validation = (corpus.pictures.select(part) for part in (corpus.train, corpus.validation))
     prompts, left_out = _prompts((corpus.sources[source], number) for source, number in validation.places.tolist())
@@ -111,8 +77,7 @@ def _prompts(places: Iterable[tuple[CaptionedPictures, int]]) -> tuple[tuple[Pro
         except QkvError as error:
             left_out.append(str(error))
             continue
-        labelled = source.source.labelled is not None
-        label = source.pictures.classes[source.pictures.labels[number]] if labelled else None
+        label = source.pictures.classes[source.pictures.labels[number]] if source.source.labelled else None
         for text in filter(None, (text for _, text in texts)):
             found.setdefault((text, label), Prompt(text, label, picture))
     return tuple(found.values()), tuple(left_out)

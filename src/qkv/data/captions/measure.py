@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qkv.data.captions.readers import open_source
-from qkv.data.captions.sources import CaptionedPictures, CaptionSource
+from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.measure import Measure, measure_pictures, some_of
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
@@ -15,37 +15,21 @@ _SAMPLE = 500
 
 @dataclass(frozen=True)
 class CaptionMeasure(Measure):
-    """What a source is like: its pictures and their captions.
+    """What a source is like: its pictures and their captions."""
 
-    Attributes:
-        longest: bytes of the longest caption.
-    """
-
-    longest: int
+    longest: int  # bytes of the longest caption
 
 
 def measure_captions(source: CaptionSource, reporter: Reporter) -> CaptionMeasure:
-    """Look at a few hundred pictures of a source, and at as many captions.
-
-    Raises:
-        QkvError: the source cannot be used, or none of these captions or pictures can be read.
-    """
+    """Look at a few hundred pictures of a source and their captions; one at least of each must be readable."""
+    longest, fault = 0, ""
     with tempfile.TemporaryDirectory() as cache:
         found = open_source(source, Path(cache), reporter)
-        longest = _longest_caption(found)
+        for index in some_of(len(found), _SAMPLE):
+            try:
+                longest = max(longest, *(len(text.encode()) for _, text in found.texts(index)), 0)
+            except QkvError as error:
+                fault = f"; the last tried: {error}"
+        if not longest:
+            raise QkvError(f"{source.path}: no picture has a caption{fault}")
         return CaptionMeasure(**asdict(measure_pictures(found.pictures)), longest=longest)
-
-
-def _longest_caption(pictures: CaptionedPictures) -> int:
-    """Its bytes, of a few hundred."""
-    longest, fault = 0, ""
-    for index in some_of(len(pictures), _SAMPLE):
-        try:
-            texts = pictures.texts(index)
-        except QkvError as error:
-            fault = str(error)
-            continue
-        longest = max(longest, *(len(text.encode()) for _, text in texts), 0)
-    if not longest:
-        raise QkvError(f"{pictures.source.path}: no picture has a caption{fault and f'; the last tried: {fault}'}")
-    return longest

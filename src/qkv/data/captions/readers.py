@@ -1,13 +1,13 @@
 """Sources of captioned pictures, opened: folders, tables, shards and labelled pictures."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from qkv.config import nearest
 from qkv.data.captions.sources import LABEL, Caption, CaptionedPictures, CaptionSource
 from qkv.data.lines import read_lines
+from qkv.data.pictures.decode import files_inside
 from qkv.data.pictures.labels import Labels
 from qkv.data.pictures.readers import of_rows, of_shards, open_pictures
 from qkv.data.pictures.shards import Shards
@@ -18,16 +18,7 @@ from qkv.reporter import Reporter
 
 
 def open_source(source: CaptionSource, cache: Path, reporter: Reporter) -> CaptionedPictures:
-    """Find the pictures of a source and their captions; they are not read yet.
-
-    Args:
-        source: where they are.
-        cache: where the index of shards and large tables are kept.
-        reporter: is told of the work.
-
-    Raises:
-        QkvError: the source is missing, empty, damaged or contradicts itself.
-    """
+    """Find the pictures of a source and their captions, not read yet; `cache` keeps large tables, indexes of shards."""
     if source.folder is not None:
         return _of_folder(source, Path(source.folder))
     if source.table is not None:
@@ -42,8 +33,7 @@ def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
     def captions(index: int) -> list[Caption]:
         return [(source.language, line) for line in read_lines(Path(texts[index])) if line.strip()]
 
-    alone = sorted({os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
-                    if name.endswith(".txt")} - set(texts))  # fmt: skip
+    alone = sorted({str(file) for file in files_inside(folder) if file.suffix == ".txt"} - set(texts))
     notes = [f"{len(alone):,} .txt files have no picture beside them, such as {alone[0]}"] if alone else []
     return CaptionedPictures(source, pictures, captions, texts, notes)
 
@@ -74,11 +64,12 @@ def _of_labels(source: CaptionSource, cache: Path) -> CaptionedPictures:
     pictures = open_pictures(source.labelled, cache)
     by_class: list[list[Caption]] = [[] for _ in pictures.classes]
     for language, templates in source.templates_by_language.items():
-        names = source.names_in(language)
+        names: dict[str, Any] = source.names or {}
+        names = names.get(language, {}) if isinstance(source.templates, dict) else names
         for class_ in names:
             if class_ not in pictures.classes:
-                raise QkvError(f"{source.path}: names has {class_!r}, which is no class of it; "
-                               f"{nearest(class_, pictures.classes)}")  # fmt: skip
+                near = nearest(class_, pictures.classes)
+                raise QkvError(f"{source.path}: names has {class_!r}, which is no class of it; {near}")
         for captions, class_ in zip(by_class, pictures.classes, strict=True):
             captions += [(language, template.replace(LABEL, names.get(class_, class_))) for template in templates]
     labels = pictures.labels.tolist()

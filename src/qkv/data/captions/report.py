@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qkv.data.captions.store import TokenizedCaptions
+from qkv.data.pictures.sources import Indices
 from qkv.reporter import Table
 
 _NAMED = 5
@@ -15,54 +15,73 @@ _EXAMPLE = 60  # characters
 
 @dataclass(frozen=True)
 class LanguageReport:
-    """The captions of one language, of training and validation pictures.
-
-    Attributes:
-        language: its name.
-        pictures: pictures that have a caption in it.
-        captions: that are not empty.
-        empty: captions without a token; they are not shown.
-        cut: captions longer than `text_length`.
-        mean_tokens: of those that are not empty.
-        p95_tokens: 95 % have at most so many.
-        max_tokens: of the longest.
-    """
+    """The captions of one language, of training and validation pictures."""
 
     language: str
-    pictures: int
-    captions: int
-    empty: int
-    cut: int
-    mean_tokens: float
-    p95_tokens: int
+    pictures: int  # that have a caption in it
+    captions: int  # that are not empty
+    empty: int  # captions without a token; they are not shown
+    cut: int  # captions longer than `text_length`
+    mean_tokens: float  # of those that are not empty
+    p95_tokens: int  # 95 % have at most so many
     max_tokens: int
+
+    @classmethod
+    def of(cls, language: str, tokenized: TokenizedCaptions, own: Indices, text_length: int) -> "LanguageReport":
+        """Count these captions of a language and their tokens."""
+        full = own[tokenized.lengths[own] > 0]
+        tokens = np.sort(tokenized.lengths[full])
+        pictures = len(np.unique(tokenized.captions.pictures[full]))
+        counts = pictures, len(full), len(own) - len(full), int((tokens > text_length).sum())
+        if not len(tokens):
+            return cls(language, *counts, 0.0, 0, 0)
+        p95 = int(tokens[int(0.95 * (len(tokens) - 1))])
+        return cls(language, *counts, float(tokens.mean()), p95, int(tokens[-1]))
 
 
 @dataclass(frozen=True)
 class CaptionReport:
-    """The pre-flight report.
+    """The pre-flight report."""
 
-    Attributes:
-        pictures: number of pictures, by part: train, validation.
-        captions_per_picture: mean over all pictures, empty ones not counted.
-        languages: by language.
-        text_length: tokens of a caption that are read.
-        vocabulary: tokens.
-        left_out: one line for each picture that is left out.
-        empty: names of the first pictures with an empty caption.
-        longest: the name of the picture with the longest caption, and how that begins.
-        notes: what is odd about a source.
-    """
-
-    pictures: dict[str, int]
-    captions_per_picture: float
+    pictures: dict[str, int]  # their number by part: train, validation
+    captions_per_picture: float  # mean over all pictures, empty ones not counted
     languages: list[LanguageReport]
-    text_length: int
-    vocabulary: int
-    left_out: list[str]
-    empty: list[str]
-    longest: tuple[str, str]
-    notes: list[str]
+    text_length: int  # tokens of a caption that are read
+    vocabulary: int  # tokens
+    left_out: Sequence[str]  # one line for each picture that is left out
+    empty: list[str]  # names of the first pictures with an empty caption
+    longest: tuple[str, str]  # the name of the picture with the longest caption, and how that begins
+    notes: Sequence[str]  # what is odd about a source
+
+    @classmethod
+    def of(
+        cls,
+        tokenized: TokenizedCaptions,
+        parts: Mapping[str, Indices],
+        name: Callable[[int], str],
+        text_length: int,
+        left_out: Sequence[str],
+        notes: Sequence[str],
+    ) -> "CaptionReport":
+        """Count the captions of the pictures in these parts, and their tokens; `name` names a picture."""
+        captions, lengths = tokenized.captions, tokenized.lengths
+        shown = np.flatnonzero(np.isin(captions.pictures, np.concatenate(list(parts.values()))))
+        longest = int(shown[lengths[shown].argmax()])
+        empty = np.unique(captions.pictures[shown[lengths[shown] == 0]])
+        return cls(
+            pictures={part: len(pictures) for part, pictures in parts.items()},
+            captions_per_picture=int((lengths[shown] > 0).sum()) / sum(map(len, parts.values())),
+            languages=[
+                LanguageReport.of(language, tokenized, shown[captions.languages[shown] == number], text_length)
+                for number, language in enumerate(captions.names)
+            ],
+            text_length=text_length,
+            vocabulary=len(tokenized.tokenizer),
+            left_out=left_out,
+            empty=[name(picture) for picture in empty[:_NAMED].tolist()],
+            longest=(name(int(captions.pictures[longest])), captions.texts[longest].as_py()[:_EXAMPLE]),
+            notes=notes,
+        )
 
     @property
     def captions(self) -> int:
@@ -89,50 +108,3 @@ class CaptionReport:
         lines = [f"left out, {len(self.left_out):,} in all: {line}" for line in self.left_out[:_NAMED]]
         lines += [f"empty captions, {empty:,} in all: {', '.join(self.empty)}"] if empty else []
         return Table(headings, rows, title, (*lines, *self.notes))
-
-
-def report(
-    tokenized: TokenizedCaptions,
-    parts: Mapping[str, NDArray[np.int64]],
-    *,
-    text_length: int,
-    name: Callable[[int], str],
-    left_out: Sequence[str],
-    notes: Sequence[str],
-) -> CaptionReport:
-    """Count the captions and their tokens."""
-    captions, lengths = tokenized.captions, tokenized.lengths
-    shown = np.flatnonzero(np.isin(captions.pictures, np.concatenate(list(parts.values()))))
-    longest = int(shown[lengths[shown].argmax()])
-    empty = captions.pictures[shown[lengths[shown] == 0]]
-    full = int((lengths[shown] > 0).sum())
-    return CaptionReport(
-        pictures={part: len(pictures) for part, pictures in parts.items()},
-        captions_per_picture=full / sum(map(len, parts.values())),
-        languages=[
-            _language(language, tokenized, shown[captions.languages[shown] == number], text_length)
-            for number, language in enumerate(captions.names)
-        ],
-        text_length=text_length,
-        vocabulary=len(tokenized.tokenizer),
-        left_out=list(left_out),
-        empty=[name(picture) for picture in np.unique(empty)[:_NAMED].tolist()],
-        longest=(name(int(captions.pictures[longest])), captions.texts[longest].as_py()[:_EXAMPLE]),
-        notes=list(notes),
-    )
-
-
-def _language(language: str, tokenized: TokenizedCaptions, own: NDArray[np.int64], text_length: int) -> LanguageReport:
-    captions, lengths = tokenized.captions, tokenized.lengths
-    full = own[lengths[own] > 0]
-    tokens = np.sort(lengths[full])
-    return LanguageReport(
-        language=language,
-        pictures=len(np.unique(captions.pictures[full])),
-        captions=len(full),
-        empty=len(own) - len(full),
-        cut=int((tokens > text_length).sum()),
-        mean_tokens=float(tokens.mean()) if len(tokens) else 0.0,
-        p95_tokens=int(tokens[int(0.95 * (len(tokens) - 1))]) if len(tokens) else 0,
-        max_tokens=int(tokens[-1]) if len(tokens) else 0,
-    )

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from qkv.data.pictures.sources import Indices
 from qkv.data.randomness import derive_seed, permute
-
-Indices = NDArray[np.int64]
 
 
 class CaptionSchedule:
@@ -15,11 +14,7 @@ class CaptionSchedule:
     weight as whole numbers allow, and over as many epochs as there are languages the same for each picture, so that
     with equal weights it is shown once in each. Of several captions in the language, one is drawn.
 
-    Args:
-        pictures: the picture of each caption, from 0 on, ascending; every picture has one at least.
-        languages: the number of the language of each caption.
-        weights: of each language, positive.
-        seed: of all choices.
+    `pictures` and `languages` are those of each caption; the former ascend from 0 on without a gap.
     """
 
     def __init__(

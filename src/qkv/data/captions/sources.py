@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from qkv.data.cache import digest, file_state
 from qkv.data.pictures.shards import Places, first_place
@@ -83,28 +82,21 @@ class CaptionSource:
 
     @classmethod
     def of(cls, path: Path) -> "CaptionSource":
-        """The source that a path means.
-
-        Raises:
-            QkvError: it is neither a folder, nor a table, nor a shard.
-        """
+        """The source that a path means: a folder, a table or a shard."""
         if path.is_dir():
             return cls(folder=str(path))
         if path.suffix.lower() in TABLES:
             return cls(table=str(path))
         if path.suffix.lower() == ".tar":
             return cls(shards=str(path))
-        raise QkvError(
-            f"{path} holds no captioned pictures: give a folder of pictures with .txt files beside them, a table "
-            f"({', '.join(TABLES)}), or a .tar of WebDataset"
-        )
+        raise QkvError(f"{path} holds no captioned pictures: give a folder of pictures with .txt files beside them, "
+                       f"a table ({', '.join(TABLES)}), or a .tar of WebDataset")  # fmt: skip
 
     @property
     def path(self) -> Path:
         """Its folder or first file, for messages."""
-        if self.labelled is not None:
-            return self.labelled.path
-        return Path(self.folder or self.table or first_place(self.shards or ""))
+        place = self.folder or self.table or first_place(self.shards or "")
+        return self.labelled.path if self.labelled else Path(place)
 
     @property
     def columns(self) -> dict[str, list[str]]:
@@ -119,47 +111,26 @@ class CaptionSource:
         given = [LABEL] if self.templates is None else self.templates
         return given if isinstance(given, dict) else {self.language: given}
 
-    def names_in(self, language: str) -> dict[str, str]:
-        """The names that replace {label} in a language, by class."""
-        names: dict[str, Any] = dict(self.names or {})
-        return names.get(language, {}) if isinstance(self.templates, dict) else names
-
 
 @dataclass(frozen=True)
 class CaptionedPictures:
-    """The pictures of one source with their captions, as they are stored; safe in threads and in forked processes.
-
-    Attributes:
-        source: where they come from.
-        pictures: the pictures.
-        captions: of a picture, by its number. Raises QkvError if they cannot be read.
-        files: all files that captions are read from, besides those of the pictures.
-        notes: what is odd about the source as a whole, a line each.
-    """
+    """The pictures of one source with their captions, as they are stored; safe in threads and in forked processes."""
 
     source: CaptionSource
     pictures: Pictures
-    captions: Callable[[int], Sequence[Caption]]
-    files: Sequence[str] = ()
-    notes: Sequence[str] = ()
+    captions: Callable[[int], Sequence[Caption]]  # of a picture, by its number
+    files: Sequence[str] = ()  # all that captions are read from, besides those of the pictures
+    notes: Sequence[str] = ()  # what is odd about the source as a whole, a line each
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def texts(self, index: int) -> list[Caption]:
-        """The captions of a picture, stripped, and without what UTF-8 cannot hold; some may be empty.
-
-        Raises:
-            QkvError: they cannot be read.
-        """
+        """The captions of a picture, stripped, and without what UTF-8 cannot hold; some may be empty."""
         return [(language, without_surrogates(text).strip()) for language, text in self.captions(index)]
 
     def check(self, index: int) -> None:
-        """Read a picture and its captions.
-
-        Raises:
-            QkvError: the picture or a caption cannot be read, or there is no caption.
-        """
+        """Raise QkvError if a picture or a caption of it cannot be read, or it has none."""
         self.pictures.check(index)
         if not any(text for _, text in self.texts(index)):
             raise QkvError(f"{self.pictures.name(index)} has no caption: give it one, or take it out")

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.data.captions.sources import CaptionedPictures
+from qkv.data.pictures.sources import Indices
 from qkv.data.text.padding import pad_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.reporter import Reporter
-
-Indices = NDArray[np.int64]
 
 _TEXTS = pa.schema([("picture", pa.int64()), ("language", pa.string()), ("text", pa.large_string())])
 _AT_ONCE = 2048
@@ -27,34 +26,17 @@ _AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Captions:
-    """All captions of several sources, numbered from 0. Pictures are numbered from one source to the next.
+    """All captions of several sources, numbered from 0. Pictures are numbered from one source to the next."""
 
-    Attributes:
-        pictures: the picture of each caption, ascending.
-        languages: the number of the language of each.
-        names: the languages, by number.
-        texts: each text; memory-mapped.
-        states: a digest of the captions of each source, which stays where files only changed their dates.
-    """
-
-    pictures: Indices
-    languages: NDArray[np.int16]
-    names: tuple[str, ...]
-    texts: pa.ChunkedArray
-    states: tuple[str, ...]
+    pictures: Indices  # of each caption, ascending
+    languages: NDArray[np.int16]  # the number of that of each
+    names: tuple[str, ...]  # of the languages, by number
+    texts: pa.ChunkedArray  # memory-mapped
+    states: tuple[str, ...]  # a digest of the captions of each source, which stays where files only changed their dates
 
     @classmethod
     def open(cls, sources: Iterable[tuple[CaptionedPictures, Indices]], cache: Path, reporter: Reporter) -> "Captions":
-        """Read the captions into `cache`, unless they are there and have not changed since.
-
-        Args:
-            sources: each with the numbers, within it, of those of its pictures that are used.
-            cache: a folder.
-            reporter: is told of the work.
-
-        Raises:
-            QkvError: a caption cannot be read, or the cache cannot be written.
-        """
+        """Read the captions of these pictures of each source into `cache`, unless they are there, and unchanged."""
         names: dict[str, int] = {}
         pictures, languages, texts, states = [], [], [], []
         first = 0
@@ -74,19 +56,14 @@ class Captions:
         columns = np.concatenate(pictures), np.concatenate(languages)
         return cls(*columns, tuple(names), pa.chunked_array(texts, pa.large_string()), tuple(states))
 
-    def __len__(self) -> int:
-        return len(self.pictures)
-
     def tokenized(self, tokenizer: Tokenizer, cache: Path, reporter: Reporter) -> "TokenizedCaptions":
         """With the tokens of each caption, which are made once and memory-mapped."""
         file = cache / f"caption-tokens-{digest(self.states, tokenizer.to_bytes())}.arrow"
         if (table := read_arrow(file)) is None:
             schema = pa.schema([("tokens", pa.list_(pa.uint16() if len(tokenizer) <= 2**16 else pa.int32()))])
-            batches = (
-                pa.RecordBatch.from_arrays([pa.array(tokenizer.encode(block), schema[0].type)], schema=schema)
-                for block in _blocks(text.as_py() for text in self.texts)
-            )
-            table = write_arrow(file, schema, batches, reporter, "tokenizing captions", len(self))
+            encoded = map(tokenizer.encode, _blocks(text.as_py() for text in self.texts))
+            batches = (pa.RecordBatch.from_arrays([pa.array(b, schema[0].type)], schema=schema) for b in encoded)
+            table = write_arrow(file, schema, batches, reporter, "tokenizing captions", len(self.pictures))
         tokens = table["tokens"]
         lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in tokens.chunks]
         return TokenizedCaptions(self, tokenizer, tokens, np.concatenate([np.empty(0, np.int32), *lengths]))
@@ -94,19 +71,12 @@ class Captions:
 
 @dataclass(frozen=True)
 class TokenizedCaptions:
-    """Captions with their tokens.
-
-    Attributes:
-        captions: the captions.
-        tokenizer: what their tokens are of.
-        tokens: token ids of each, without BEGIN and END; memory-mapped.
-        lengths: number of tokens of each.
-    """
+    """Captions with their tokens."""
 
     captions: Captions
     tokenizer: Tokenizer
-    tokens: pa.ChunkedArray
-    lengths: NDArray[np.int32]
+    tokens: pa.ChunkedArray  # token ids of each, without BEGIN and END; memory-mapped
+    lengths: NDArray[np.int32]  # tokens of each
 
     def texts(self, numbers: Indices) -> list[str]:
         """The texts of some captions."""
@@ -115,14 +85,7 @@ class TokenizedCaptions:
     def batch(
         self, numbers: Indices, length: int, sampling: float = 0.0, seed: int = 0
     ) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B"]]:
-        """Tokens of some captions, cut or padded with PAD to `length`, and how many of them are real.
-
-        Args:
-            numbers: of the captions.
-            length: T.
-            sampling: subword regularisation; 0 is none.
-            seed: of the subword regularisation.
-        """
+        """Tokens of some captions, cut or padded with PAD to `length`, and how many are real; 0 is no `sampling`."""
         if sampling:
             rows = self.tokenizer.encode_sampled(self.texts(numbers), alpha=sampling, seed=seed)
         else:

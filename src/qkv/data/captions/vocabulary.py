@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.captions.store import Captions
+from qkv.data.pictures.sources import Indices
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.data.text.vocabulary import keep_vocabulary
 
@@ -16,37 +16,22 @@ _LINES = 500_000
 
 
 def learn_tokenizer(
-    config: TokenizerConfig,
-    sources: Sequence[CaptionSource],
-    captions: Captions,
-    pictures: NDArray[np.int64],
-    cache: Path,
+    config: TokenizerConfig, sources: Sequence[CaptionSource], captions: Captions, pictures: Indices, cache: Path
 ) -> Tokenizer:
-    """The vocabulary in `cache`, or a new one. It is kept when the captions change.
+    """The vocabulary in `cache`, which is kept when the captions change, or one learnt from those of these pictures.
 
-    Args:
-        config: kind and size.
-        sources: where the captions of training come from, by which the vocabulary is known.
-        captions: all of them; those of these sources first.
-        pictures: those that are trained on; only their captions are learnt from, of each language equally many at most.
-        cache: a folder.
-
-    Raises:
-        QkvError: the captions do not suit the configuration.
+    It is known by the sources of training, whose captions are the first of all.
     """
-    folder = keep_vocabulary(
-        cache,
-        "caption-tokenizer",
-        config,
-        [*map(repr, sources)],
-        state=" ".join(captions.states[: len(sources)]),
-        text="the captions have",
-        learn=lambda: {_FILE: Tokenizer.train(_lines(captions, pictures), config).to_bytes()},
-    )
+
+    def learn() -> dict[str, bytes]:
+        return {_FILE: Tokenizer.train(_lines(captions, pictures), config).to_bytes()}
+
+    origin, state = [*map(repr, sources)], " ".join(captions.states[: len(sources)])
+    folder = keep_vocabulary(cache, "caption-tokenizer", config, origin, state, "the captions have", learn)
     return Tokenizer.load(folder / _FILE)
 
 
-def _lines(captions: Captions, pictures: NDArray[np.int64]) -> list[str]:
+def _lines(captions: Captions, pictures: Indices) -> list[str]:
     """Captions of training pictures: of each language an equal part of `_LINES` at most, evenly spaced."""
     trained = np.isin(captions.pictures, pictures)
     most, chosen = _LINES // max(len(captions.names), 1), []

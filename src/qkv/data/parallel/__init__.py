@@ -1,7 +1,7 @@
 """Sentence pairs: from files of text to batches of tokens.
 
-1. `config` says where the text lies: line-aligned files or tables, each for some directions. `measure` counts it.
-2. `readers` reads it line by line, and says where it is malformed.
+1. `config` says where the text lies: line-aligned files or tables, each for some directions.
+2. `readers` reads it line by line, says where it is malformed, and counts it.
 3. `store` copies the texts of each corpus into the cache, once; `text` holds those of all corpora together.
 4. `text` learns a vocabulary from a fair sample of them, which a run keeps; `vocabulary` encodes with it.
 5. `store` tokenizes the texts into the cache, once.

@@ -1,6 +1,6 @@
 """Batches of sentence pairs: which pairs meet in one, and how they become tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,39 +17,18 @@ from qkv.errors import QkvError
 
 @dataclass(frozen=True)
 class TranslationBatch:
-    """Sentence pairs as tensors, padded on the right with PAD.
+    """Sentence pairs as tensors, padded on the right with PAD."""
 
-    Attributes:
-        source: what the encoder reads: tag if any, tokens, END.
-        source_lengths: tokens of each source, tag and END included.
-        target_input: what the decoder reads: BEGIN, tokens.
-        target_output: what it is to say: tokens, END.
-    """
-
-    source: Int[Tensor, "B S"]
-    source_lengths: Int[Tensor, "B"]
-    target_input: Int[Tensor, "B T"]
-    target_output: Int[Tensor, "B T"]
-
-    def to(self, device: torch.device) -> "TranslationBatch":
-        """The batch on a device."""
-        return TranslationBatch(
-            *(x.to(device) for x in (self.source, self.source_lengths, self.target_input, self.target_output))
-        )
+    source: Int[Tensor, "B S"]  # what the encoder reads: tag if any, tokens, END
+    source_lengths: Int[Tensor, "B"]  # tag and END included
+    target_input: Int[Tensor, "B T"]  # what the decoder reads: BEGIN, tokens
+    target_output: Int[Tensor, "B T"]  # what it is to say: tokens, END
 
 
 def collate(
     examples: Examples, indices: Indices, *, sampling: float = 0.0, sample_target: bool = False, seed: int = 0
 ) -> TranslationBatch:
-    """The pairs with these numbers as a batch.
-
-    Args:
-        examples: where the pairs are.
-        indices: their numbers.
-        sampling: subword regularisation of the sources; 0 is none.
-        sample_target: of the targets too.
-        seed: of the subword regularisation, such as derive_seed(seed, epoch, index).
-    """
+    """The pairs with these numbers as a batch; sampled as by `Examples.tokens`."""
     sources, targets = examples.tokens(indices, sampling=sampling, sample_target=sample_target, seed=seed)
     return TranslationBatch(
         pad(sources),
@@ -66,36 +45,27 @@ class BatchSampler:
     are seen once, whatever its share of an epoch is. Pairs are drawn in windows; within a window, those of like length
     meet in a batch, and batches are shuffled. Only a window is ever in memory.
 
-    Args:
-        examples: the pairs.
-        batch_tokens: largest batch, as sentences times the longest sentence of either side.
-        temperature: a direction with n pairs is drawn in proportion to n^(1/temperature).
-        weights: factors on these proportions, one for each direction; 1 for all if not given.
-        seed: of all shuffling.
-        window: draws to a window, about.
-
-    Raises:
-        QkvError: the longest pair does not fit into a batch.
+    A direction with n pairs is drawn in proportion to n^(1/temperature), times its one of `weights`. A batch has at
+    most `batch_tokens` as sentences times the longest sentence of either side; a window has about `window` draws.
     """
 
     def __init__(
         self,
         examples: Examples,
-        *,
         batch_tokens: int,
         temperature: float = 1.0,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] = (1.0,),
+        *,
         seed: int,
         window: int = BLOCK,
     ) -> None:
         longest = max(examples.longest_source, examples.longest_target)
         if longest > batch_tokens:
-            raise QkvError(
-                f"batch_tokens {batch_tokens} cannot hold a sentence of {longest}: raise it, or lower max_length"
-            )
-        self._examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
+            advice = "raise it, or lower max_length"
+            raise QkvError(f"batch_tokens {batch_tokens} cannot hold a sentence of {longest}: {advice}")
+        self.examples, self._batch_tokens, self._seed = examples, batch_tokens, seed
         usable = examples.usable_pairs.astype(float)
-        proportions = usable ** (1 / temperature) * (1.0 if weights is None else np.array(weights))
+        proportions = usable ** (1 / temperature) * np.array(weights)
         # Unusable pairs are drawn and dropped, which spares a list of the usable ones; hence the quotient.
         self._sizes = [examples.size(direction) for direction in range(len(usable))]
         draws = usable.sum() * proportions / proportions.sum() * np.divide(self._sizes, usable)
@@ -108,20 +78,15 @@ class BatchSampler:
 
     def plan(self, epoch: int, window: int) -> tuple[list[Indices], int]:
         """The batches of one window, shuffled, and the place of the longest among them."""
-        examples = self._examples
         indices = np.concatenate([self._drawn(direction, epoch, window) for direction in range(len(self._draws))])
-        indices = indices[examples.usable(indices)]
+        indices = indices[self.examples.usable(indices)]
         indices = indices[permute(np.arange(len(indices)), len(indices), derive_seed(self._seed, epoch, window))]
-        batches = cut_by_length(examples, indices, self._batch_tokens)
+        batches = cut_by_length(self.examples, indices, self._batch_tokens)
         order = permute(np.arange(len(batches)), len(batches), derive_seed(self._seed, epoch, window, "batches"))
         return [batches[place] for place in order], int(np.argmin(order)) if len(order) else 0
 
-    def length(self, batch: Indices) -> int:
-        """The longest side of any of its pairs."""
-        return int(np.maximum(*self._examples.lengths(batch)).max())
-
     def _drawn(self, direction: int, epoch: int, window: int) -> Indices:
-        """Numbers of the pairs that a direction contributes to a window."""
+        """The pairs that a direction contributes to a window."""
         size, draws = self._sizes[direction], self._draws[direction]
         start, stop = (epoch * draws + draws * w // self.windows for w in (window, window + 1))
         passes, places = np.divmod(np.arange(start, stop), size)
@@ -129,7 +94,7 @@ class BatchSampler:
         for number in np.unique(passes):
             of_pass = passes == number
             drawn[of_pass] = permute(places[of_pass], size, derive_seed(self._seed, direction, int(number), "pass"))
-        return drawn + self._examples.range(direction)[0]
+        return drawn + self.examples.range(direction)[0]
 
 
 class Epoch:
@@ -142,7 +107,8 @@ class Epoch:
             self._batches, place = sampler.plan(epoch, self._window)
             if self._batches and epoch == 0:
                 # The first step then takes the memory that any step will take.
-                longest = max(longest, (sampler.length(self._batches[place]), sum(counts) + place))
+                lengths = sampler.examples.lengths(self._batches[place])
+                longest = max(longest, (int(np.max(lengths)), sum(counts) + place))
             counts.append(len(self._batches))
         self._first = longest[1]
         self._ends = np.cumsum(counts)
@@ -150,12 +116,9 @@ class Epoch:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __iter__(self) -> Iterator[Indices]:
-        return (self[number] for number in range(len(self)))
-
     def __getitem__(self, number: int) -> Indices:
         if not 0 <= number < len(self):
-            raise IndexError(number)
+            raise IndexError(number)  # which also ends a loop over the batches
         number = {0: self._first, self._first: 0}.get(number, number)
         window = int(np.searchsorted(self._ends, number, side="right")) - 1
         if window != self._window:
@@ -166,10 +129,7 @@ class Epoch:
 def cut_by_length(examples: Examples, indices: Indices, batch_tokens: int) -> list[Indices]:
     """Batches of pairs of like length, the longest first; pairs of equal length keep their order.
 
-    Args:
-        examples: the pairs.
-        indices: their numbers.
-        batch_tokens: sentences times the longest sentence of either side is at most this.
+    In each, sentences times the longest sentence of either side is at most `batch_tokens`.
     """
     source, target = (lengths.astype(np.int64) for lengths in examples.lengths(indices))
     longest = np.maximum(source, target)

@@ -61,24 +61,17 @@ class CorpusConfig:
 class DataConfig:
     """What a translator is trained and validated on.
 
-    Attributes:
-        train: sources of training pairs.
-        validation: sources of validation pairs; if there are none, some pairs of each training corpus are held out.
-        temperature: a direction with n pairs is drawn in proportion to n^(1/temperature): 1 as often as it occurs,
-            larger values more and more evenly (Arivazhagan et al. 2019, section 3.3).
-        weights: direction to a factor on how often it is drawn, such as {en-de: 4}; 1 for each that is not named.
-        max_length: pairs with more tokens on a side are left out of training, and counted in the report.
-        batch_tokens: largest batch, as sentences times the longest sentence of either side.
-        holdout: pairs held out if there is no validation, at most 5 % of the training pairs.
+    A direction with n pairs is drawn in proportion to n^(1/temperature): 1 as often as it occurs, larger values more
+    and more evenly (Arivazhagan et al. 2019, section 3.3).
     """
 
     train: list[CorpusConfig]
-    validation: list[CorpusConfig] = field(default_factory=list)
+    validation: list[CorpusConfig] = field(default_factory=list)  # if none, pairs of each training corpus are held out
     temperature: float = 1.0
-    weights: dict[str, float] = field(default_factory=dict)
-    max_length: int = 256
-    batch_tokens: int = 4096
-    holdout: int = 1000
+    weights: dict[str, float] = field(default_factory=dict)  # factors on it, such as {en-de: 4}; 1 where not named
+    max_length: int = 256  # pairs with more tokens on a side are left out of training, and counted in the report
+    batch_tokens: int = 4096  # largest batch, as sentences times the longest sentence of either side
+    holdout: int = 1000  # pairs held out if there is no validation, at most 5 % of the training pairs
 
     def __post_init__(self) -> None:
         if not self.train:
@@ -94,11 +87,7 @@ class DataConfig:
 
 
 def directions_of(corpus: CorpusConfig, languages: tuple[str, ...]) -> tuple[Direction, ...]:
-    """The corpus's directions as (from, to) pairs.
-
-    Raises:
-        QkvError: a direction is not made of two of the languages.
-    """
+    """The corpus's directions as (from, to) pairs; a QkvError where one is not made of two of the languages."""
     pairs = {f"{from_}-{to}": (from_, to) for from_, to in permutations(languages, 2)}
     if corpus.directions is None:
         return tuple(pairs.values())

@@ -11,7 +11,7 @@ from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, col
 from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.examples import Corpus, Examples, Indices, View
 from qkv.data.parallel.holdout import hold_out
-from qkv.data.parallel.report import Report, report
+from qkv.data.parallel.report import Report
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
 from qkv.data.parallel.vocabulary import Codec, Direction, format_direction, format_directions
@@ -22,35 +22,14 @@ from qkv.reporter import Reporter
 
 
 class ParallelData:
-    """Sentence pairs to train and to validate on, as batches and as text.
-
-    Every batch is a pure function of the files, the configuration and (seed, epoch, index).
-
-    Attributes:
-        codec: the tokenizers.
-        train: pairs to train on.
-        validation: pairs to validate on: the configured ones, or those held out of training.
-    """
+    """Sentence pairs to train on, and to validate on: the configured ones, or some held out of training."""
 
     def __init__(
-        self,
-        text: ParallelText,
-        codec: Codec,
-        tokenizer: TokenizerConfig,
-        cache: Path,
-        *,
-        seed: int,
-        reporter: Reporter,
+        self, text: ParallelText, codec: Codec, tokenizer: TokenizerConfig, cache: Path, seed: int, reporter: Reporter
     ) -> None:
         """Tokenize the texts into `cache`, unless that is done already; `open` does this and what comes before.
 
-        Args:
-            text: the texts.
-            codec: the tokenizers, trained on them (`ParallelText.train_codec`) or elsewhere.
-            tokenizer: how to sample from them.
-            cache: where tokens are kept.
-            seed: of held-out pairs, batches and sampling.
-            reporter: is told of the work.
+        The codec may have been trained on other texts. `tokenizer` says how to sample from it.
 
         Raises:
             QkvError: the codec is for other directions, a direction has no usable pair, or a pair fits into no batch.
@@ -58,10 +37,10 @@ class ParallelData:
         if codec.directions != text.directions:
             known, asked = map(format_directions, (codec.directions, text.directions))
             raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
-        self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, text.config, seed
         config = text.config
+        self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, config, seed
         train, validation = (
-            [_tokenized(store, text.directions_of(store), codec, cache, reporter) for store in stores]
+            [Corpus(store, _tokenized(store, codec, cache, reporter), text.directions_of(store)) for store in stores]
             for stores in (text.train, text.validation)
         )
         if validation:
@@ -75,13 +54,8 @@ class ParallelData:
         self.train = Examples(views, codec, config.max_length)
         self.validation = Examples(held_out, codec, config.max_length)
         self._check()
-        self._sampler = BatchSampler(
-            self.train,
-            batch_tokens=config.batch_tokens,
-            temperature=config.temperature,
-            weights=_weights(config, codec.directions),
-            seed=seed,
-        )
+        weights = _weights(config, codec.directions)
+        self._sampler = BatchSampler(self.train, config.batch_tokens, config.temperature, weights, seed=seed)
         self._epoch: tuple[int, Epoch] | None = None
 
     @classmethod
@@ -96,30 +70,16 @@ class ParallelData:
     ) -> "ParallelData":
         """Read the files, learn a vocabulary and tokenize, as far as `cache` does not hold it all from an earlier time.
 
-        Args:
-            config: where the text is and how to mix it.
-            tokenizer: how to learn the vocabulary, and how to sample from it.
-            cache: a folder for everything that is derived from the files.
-            seed: of held-out pairs, batches and sampling.
-            reporter: is told of the work.
-            codec: tokenizers to use instead of learning a vocabulary; their directions become those of the files.
-
-        Raises:
-            QkvError: the data cannot be used; the message says where and why.
+        A codec is used instead of learning a vocabulary; its directions become those of the files.
         """
         text = ParallelText.open(config, cache, reporter)
         codec = text.codec(tokenizer, cache, reporter) if codec is None else codec.redirected(text.directions)
-        return cls(text, codec, tokenizer, cache, seed=seed, reporter=reporter)
+        return cls(text, codec, tokenizer, cache, seed, reporter)
 
     @cached_property
     def report(self) -> Report:
         """What the data is like. Goes through the lengths of all pairs once."""
-        return report(self.train, self.validation)
-
-    @property
-    def max_source_tokens(self) -> int:
-        """Length of the longest source trained on, tag and END included."""
-        return self.train.longest_source
+        return Report.of(self.train, self.validation)
 
     def n_batches(self, epoch: int) -> int:
         """Number of batches in an epoch."""
@@ -127,13 +87,8 @@ class ParallelData:
 
     def batch(self, epoch: int, index: int) -> TranslationBatch:
         """A training batch, subword regularisation included."""
-        return collate(
-            self.train,
-            self._batches(epoch)[index],
-            sampling=self._tokenizer.sampling,
-            sample_target=self._tokenizer.sample_target,
-            seed=derive_seed(self._seed, epoch, index),
-        )
+        indices, seed, how = self._batches(epoch)[index], derive_seed(self._seed, epoch, index), self._tokenizer
+        return collate(self.train, indices, sampling=how.sampling, sample_target=how.sample_target, seed=seed)
 
     def validation_batches(self) -> Iterator[TranslationBatch]:
         """All validation pairs, the same batches each time."""
@@ -162,11 +117,9 @@ class ParallelData:
     def _check(self) -> None:
         for number, direction in enumerate(self.codec.directions):
             if not self.train.usable_pairs[number]:
-                name, size = format_direction(direction), self.train.size(number)
-                raise QkvError(
-                    f"{name}: none of {size:,} pairs is left to train on; each is empty, longer than max_length "
-                    f"({self._config.max_length} tokens) or held out for validation: add pairs or validation"
-                )
+                fault = f"none of {self.train.size(number):,} pairs is left to train on; each is empty, longer than"
+                most = f"max_length ({self._config.max_length} tokens) or held out for validation"
+                raise QkvError(f"{format_direction(direction)}: {fault} {most}: add pairs or validation")
         if not self.validation.usable_pairs.sum():
             raise QkvError("validation has no usable pair: every one is empty or longer than max_length")
 
@@ -177,12 +130,10 @@ class ParallelData:
             yield View(corpus, number, (column(from_), column(to)), rows, *aside)
 
 
-def _tokenized(
-    store: TextStore, directions: tuple[Direction, ...], codec: Codec, cache: Path, reporter: Reporter
-) -> Corpus:
+def _tokenized(store: TextStore, codec: Codec, cache: Path, reporter: Reporter) -> TokenStore:
     # With separate vocabularies there is one direction, so a language is either the source or the target.
     tokenizers = [codec.target if language == codec.targets[0] else codec.source for language in store.languages]
-    return Corpus(store, TokenStore.open(store, tokenizers, cache, reporter), directions)
+    return TokenStore.open(store, tokenizers, cache, reporter)
 
 
 def _weights(config: DataConfig, directions: tuple[Direction, ...]) -> list[float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.vocabulary import Codec, Direction
 from qkv.data.randomness import derive_seed
-from qkv.data.text.tokenizer import END, Tokenizer
+from qkv.data.text.tokenizer import END
 
 Indices = NDArray[np.int64]
 BLOCK = 2**17
@@ -20,47 +20,34 @@ T = TypeVar("T")
 FATES = ("used", "empty", "too_long", "held_out", "shadowed")
 """Fit for use; or left out, because a side has no text, because a side has more than `max_length` tokens, because
 validation uses the pair, because validation uses another pair with the same source text."""
+USED, EMPTY, TOO_LONG, HELD_OUT, SHADOWED = range(len(FATES))
+
+
+def blocks(start: int, stop: int) -> Iterator[Indices]:
+    """The numbers of a range in order, a block at a time."""
+    for begin in range(start, stop, BLOCK):
+        yield np.arange(begin, min(begin + BLOCK, stop))
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus's texts and their tokens.
-
-    Attributes:
-        text: texts, their lengths and hashes.
-        tokens: token ids.
-        directions: what it is used for.
-    """
+    """A corpus's texts and their tokens, and what it is used for."""
 
     text: TextStore
     tokens: TokenStore
     directions: tuple[Direction, ...]
 
-    def blocks(self) -> Iterator[Indices]:
-        """All line numbers from 0, a block at a time."""
-        for start in range(0, self.text.rows, BLOCK):
-            yield np.arange(start, min(start + BLOCK, self.text.rows))
-
 
 @dataclass(frozen=True)
 class View:
-    """One direction of a corpus.
-
-    Attributes:
-        corpus: where the texts are.
-        direction: number of the direction.
-        columns: of the source and the target text.
-        rows: the lines it is made of; all lines if None.
-        held_out: sorted lines that validation uses instead.
-        shadowed: sorted lines that share a source text with one of those.
-    """
+    """One direction of a corpus."""
 
     corpus: Corpus
     direction: int
-    columns: tuple[int, int]
-    rows: Indices | None = None
-    held_out: Indices = field(default_factory=lambda: np.empty(0, np.int64))
-    shadowed: Indices = field(default_factory=lambda: np.empty(0, np.int64))
+    columns: tuple[int, int]  # of the source and the target text
+    rows: Indices | None = None  # the lines it is made of; all lines if None
+    held_out: Indices = field(default_factory=lambda: np.empty(0, np.int64))  # lines that validation uses instead
+    shadowed: Indices = field(default_factory=lambda: np.empty(0, np.int64))  # that share a source text with those
 
     def __len__(self) -> int:
         return self.corpus.text.rows if self.rows is None else len(self.rows)
@@ -69,40 +56,25 @@ class View:
 class Examples:
     """Sentence pairs, numbered from 0, in the order of directions, corpora and lines.
 
-    Numbers go to pairs that are unfit for training too: empty ones, over-long ones, held-out ones. `usable` tells.
-
-    Args:
-        views: what it is made of.
-        codec: the tokenizers, and the directions that views number.
-        max_length: most tokens a side of a usable pair has.
+    Numbers go to pairs that are unfit for training too: empty ones, those with more than `max_length` tokens on a side,
+    held-out ones. `usable` tells.
     """
 
     def __init__(self, views: Sequence[View], codec: Codec, max_length: int) -> None:
         self.views = sorted(views, key=lambda view: view.direction)
-        self.codec = codec
-        self.max_length = max_length
+        self.codec, self.max_length = codec, max_length
         self._starts = np.cumsum([0, *map(len, self.views)])
-        self._scan()
-
-    def _scan(self) -> None:
-        """Count the usable pairs and find the longest."""
-        self.usable_pairs = np.zeros(len(self.directions), np.int64)
+        self.usable_pairs = np.zeros(len(codec.directions), np.int64)
         self.longest_source = self.longest_target = 0
-        for indices in self.blocks():
+        for indices in blocks(0, len(self)):
             indices = indices[self.usable(indices)]
-            self.usable_pairs += np.bincount(self.direction(indices), minlength=len(self.directions))
-            if len(indices):
-                source, target = self.lengths(indices)
-                self.longest_source = max(self.longest_source, int(source.max()))
-                self.longest_target = max(self.longest_target, int(target.max()))
+            self.usable_pairs += np.bincount(self.direction(indices), minlength=len(codec.directions))
+            source, target = self.lengths(indices)
+            self.longest_source = int(source.max(initial=self.longest_source))
+            self.longest_target = int(target.max(initial=self.longest_target))
 
     def __len__(self) -> int:
         return int(self._starts[-1])
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """(from, to) pairs, by number."""
-        return self.codec.directions
 
     def range(self, direction: int) -> tuple[int, int]:
         """The numbers of a direction's pairs: from the first to before the second."""
@@ -119,91 +91,69 @@ class Examples:
         [(view, _, rows)] = self.split(np.array([index]))
         return f"{view.corpus.text.corpus.name}:{rows[0] + 1}"
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Indices]:
-        """All numbers in order, or those of a range, a block at a time."""
-        stop = len(self) if stop is None else stop
-        for begin in range(start, stop, BLOCK):
-            yield np.arange(begin, min(begin + BLOCK, stop))
-
     def direction(self, indices: Indices) -> Indices:
         """Number of each pair's direction."""
         return np.array([view.direction for view in self.views])[self._view(indices)]
 
     def tokens_of(self, indices: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Number of tokens of each source and target text, without tag, BEGIN and END."""
-        return self._numbers(indices, lambda corpus: corpus.tokens.lengths)
+        return self.numbers(indices, lambda corpus: corpus.tokens.lengths)
 
     def lengths(self, indices: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """What each pair takes of a batch: source tokens with tag and END, target tokens with BEGIN or END."""
         source, target = self.tokens_of(indices)
         return source + (2 if self.codec.target_tags else 1), target + 1
 
-    def characters_of(self, indices: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Number of characters of each source and target text."""
-        return self._numbers(indices, lambda corpus: corpus.text.characters)
-
-    def hashes_of(self, indices: Indices) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Hash of each source and target text."""
-        return self._numbers(indices, lambda corpus: corpus.text.hashes)
-
-    def fate(self, indices: Indices) -> NDArray[np.int8]:
-        """What becomes of each pair, as a number of `FATES`."""
-        source, target = self.tokens_of(indices)
-        fate = np.full(len(indices), FATES.index("used"), np.int8)
-        for view, at, rows in self.split(indices):
-            fate[at[np.isin(rows, view.shadowed)]] = FATES.index("shadowed")
-            fate[at[np.isin(rows, view.held_out)]] = FATES.index("held_out")
-        fate[np.maximum(source, target) > self.max_length] = FATES.index("too_long")
-        fate[np.minimum(source, target) == 0] = FATES.index("empty")
-        return fate
-
-    def usable(self, indices: Indices) -> NDArray[np.bool_]:
-        """Whether each pair is fit for use: no side empty or longer than `max_length`, and not set aside."""
-        return self.fate(indices) == FATES.index("used")
-
-    def select(self, direction: int) -> Indices:
-        """The usable pairs of a direction, in order. Holds 8 bytes a pair: meant for validation."""
-        return np.concatenate(
-            [np.empty(0, np.int64), *(i[self.usable(i)] for i in self.blocks(*self.range(direction)))]
-        )
-
-    def texts(self, indices: Indices) -> tuple[list[str], list[str]]:
-        """Source and target text of each pair."""
-        source, target = (self._gather(indices, side, _texts) for side in (0, 1))
-        return source, target
-
-    def tokens(
-        self, indices: Indices, *, sampling: float = 0.0, sample_target: bool = False, seed: int = 0
-    ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-        """What the encoder reads of each pair (with tag and END), and its bare target tokens.
-
-        Args:
-            indices: numbers of the pairs.
-            sampling: subword regularisation of the sources; 0 is none.
-            sample_target: of the targets too.
-            seed: of the subword regularisation.
-        """
-        if not sampling:
-            sources, targets = (self._gather(indices, side, _tokens) for side in (0, 1))
-        else:
-            texts = self.texts(indices)
-            sources = _sampled(self.codec.source, texts[0], sampling, derive_seed(seed, "source"))
-            if sample_target:
-                targets = _sampled(self.codec.target, texts[1], sampling, derive_seed(seed, "target"))
-            else:
-                targets = self._gather(indices, 1, _tokens)
-        return [np.concatenate([prefix, row, [END]]) for prefix, row in zip(self._prefixes(indices), sources)], targets
-
-    def _numbers(self, indices: Indices, of: Callable[[Corpus], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def numbers(self, indices: Indices, of: Callable[[Corpus], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """What each source and target text has a number of, given that of all texts of a corpus."""
         numbers = np.empty((2, len(indices)), of(self.views[0].corpus).dtype)
         for view, at, rows in self.split(indices):
             numbers[:, at] = of(view.corpus)[rows][:, view.columns].T
         return numbers[0], numbers[1]
 
-    def _prefixes(self, indices: Indices) -> Iterator[list[int]]:
-        tags = [[self.codec.source.tag(to)] if self.codec.target_tags else [] for _, to in self.directions]
-        return (tags[direction] for direction in self.direction(indices))
+    def fate(self, indices: Indices) -> NDArray[np.int8]:
+        """What becomes of each pair, as a number of `FATES`."""
+        source, target = self.tokens_of(indices)
+        fate = np.full(len(indices), USED, np.int8)
+        for view, at, rows in self.split(indices):
+            fate[at[np.isin(rows, view.shadowed)]] = SHADOWED
+            fate[at[np.isin(rows, view.held_out)]] = HELD_OUT
+        fate[np.maximum(source, target) > self.max_length] = TOO_LONG
+        fate[np.minimum(source, target) == 0] = EMPTY
+        return fate
+
+    def usable(self, indices: Indices) -> NDArray[np.bool_]:
+        """Whether each pair is fit for use: no side empty or longer than `max_length`, and not set aside."""
+        return self.fate(indices) == USED
+
+    def select(self, direction: int) -> Indices:
+        """The usable pairs of a direction, in order. Holds 8 bytes a pair: meant for validation."""
+        usable = (block[self.usable(block)] for block in blocks(*self.range(direction)))
+        return np.concatenate([np.empty(0, np.int64), *usable])
+
+    def texts(self, indices: Indices) -> tuple[list[str], list[str]]:
+        """Source and target text of each pair."""
+        return self._gather(indices, 0, _texts), self._gather(indices, 1, _texts)
+
+    def tokens(
+        self, indices: Indices, *, sampling: float = 0.0, sample_target: bool = False, seed: int = 0
+    ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+        """What the encoder reads of each pair (with tag and END), and its bare target tokens.
+
+        `sampling` is subword regularisation of the sources (0 is none) and, if `sample_target`, of the targets too.
+        """
+        sources = self._tokens(indices, 0, sampling, derive_seed(seed, "source"))
+        targets = self._tokens(indices, 1, sampling if sample_target else 0.0, derive_seed(seed, "target"))
+        tags = [[self.codec.source.tag(to)] if self.codec.target_tags else [] for _, to in self.codec.directions]
+        tagged = zip(self.direction(indices), sources)
+        return [np.concatenate([tags[direction], row, [END]]) for direction, row in tagged], targets
+
+    def _tokens(self, indices: Indices, side: int, sampling: float, seed: int) -> list[NDArray[Any]]:
+        if not sampling:
+            return self._gather(indices, side, _ids)
+        tokenizer = (self.codec.source, self.codec.target)[side]
+        drawn = tokenizer.encode_sampled(self._gather(indices, side, _texts), alpha=sampling, seed=seed)
+        return [np.array(row, np.int64) for row in drawn]
 
     def _gather(self, indices: Indices, side: int, read: Callable[[Corpus, str, Indices], list[T]]) -> list[T]:
         """Values of one side: 0 for sources, 1 for targets."""
@@ -231,11 +181,7 @@ def _texts(corpus: Corpus, language: str, rows: Indices) -> list[str]:
     return corpus.text.columns[language][rows].to_pylist()
 
 
-def _tokens(corpus: Corpus, language: str, rows: Indices) -> list[NDArray[Any]]:
+def _ids(corpus: Corpus, language: str, rows: Indices) -> list[NDArray[Any]]:
     column = corpus.tokens.columns[language][rows]
     ends, values = column.offsets.to_numpy(), column.values.to_numpy()
     return [values[start:end] for start, end in pairwise(ends)]
-
-
-def _sampled(tokenizer: Tokenizer, texts: list[str], alpha: float, seed: int) -> list[NDArray[Any]]:
-    return [np.array(row, np.int64) for row in tokenizer.encode_sampled(texts, alpha=alpha, seed=seed)]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from qkv.data.lines import read_lines
@@ -23,9 +23,6 @@ def read_languages(corpus: CorpusConfig) -> tuple[str, ...]:
     """Languages of a corpus: those that the configuration names, or else what the first line of a table tells.
 
     That is a header of language codes in tab-separated text, and an object whose keys they are in JSONL.
-
-    Raises:
-        QkvError: the first line is missing, is no header, or has fewer than two texts.
     """
     if corpus.files is not None:
         return tuple(corpus.files)
@@ -47,17 +44,25 @@ def read_languages(corpus: CorpusConfig) -> tuple[str, ...]:
 
 
 def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The texts of each line, in the order of `languages`. A blank line of a table is a row of empty texts.
-
-    Raises:
-        QkvError: the files are unreadable, of different lengths or malformed.
-    """
+    """The texts of each line, in the order of `languages`. A blank line of a table is a row of empty texts."""
     if corpus.files is not None:
         yield from _aligned(corpus.paths)
     elif corpus.is_jsonl:
         yield from _jsonl(corpus.paths[0], languages)
     else:
         yield from _tab_separated(corpus.paths[0], corpus.columns or list(languages), header=not corpus.columns)
+
+
+def measure(corpus: CorpusConfig) -> tuple[int, int]:
+    """Lines of a corpus, and the characters of its longest language; a QkvError if there is nothing to train on."""
+    languages = read_languages(corpus)
+    lines, characters = 0, [0] * len(languages)
+    for row in read_rows(corpus, languages):
+        lines += 1
+        characters = [count + len(text) for count, text in zip(characters, row)]
+    if not lines:
+        raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
+    return lines, max(characters)
 
 
 def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
@@ -72,24 +77,19 @@ def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
 
 def _tab_separated(path: Path, columns: list[str], header: bool) -> Iterator[tuple[str, ...]]:
     wanted = [index for index, column in enumerate(columns) if column != IGNORED]
-    blank = ("",) * len(wanted)
-    for number, line in enumerate(read_lines(path), 1):
-        if header and number == 1:
-            continue
+    for number, line in islice(enumerate(read_lines(path), 1), int(header), None):
         cells = line.split("\t")
         if len(cells) < len(columns) and line.strip():
-            raise QkvError(
-                f"{path}, line {number}: {len(cells)} tab-separated column{'s' * (len(cells) > 1)}, but columns "
-                f"{columns} need {len(columns)}; correct the line or the columns"
-            )
-        yield tuple(cells[index] for index in wanted) if line.strip() else blank
+            has = f"{len(cells)} tab-separated column{'s' * (len(cells) > 1)}"
+            need = f"but columns {columns} need {len(columns)}; correct the line or the columns"
+            raise QkvError(f"{path}, line {number}: {has}, {need}")
+        yield tuple(cells[index] if line.strip() else "" for index in wanted)
 
 
 def _jsonl(path: Path, languages: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    blank = ("",) * len(languages)
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
-            yield blank
+            yield ("",) * len(languages)
             continue
         row = _json_row(path, number, line)
         for language in languages:

@@ -46,15 +46,10 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Lines in several languages.
-
-    Attributes:
-        folder: where they lie.
-        table: a column for each language.
-    """
+    """Lines in several languages."""
 
     folder: Path
-    table: pa.Table
+    table: pa.Table  # a column for each language
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -77,27 +72,17 @@ class Store:
 
 @dataclass(frozen=True, eq=False)
 class TextStore(Store):
-    """A corpus's texts, and of each text its length and a hash that tells equal ones.
-
-    Attributes:
-        corpus: its origin.
-    """
+    """A corpus's texts, and of each text its length and a hash that tells equal ones."""
 
     corpus: CorpusConfig
 
     @classmethod
     def open(cls, corpus: CorpusConfig, cache: Path, reporter: Reporter) -> "TextStore":
-        """The store of a corpus in `cache`, made if need be.
-
-        Raises:
-            QkvError: the corpus is unreadable, malformed or empty.
-        """
-        stamps = []
-        for path in corpus.paths:
-            try:
-                stamps.append([path.resolve(), (stat := path.stat()).st_size, stat.st_mtime_ns])
-            except OSError as error:
-                raise QkvError(f"{path} does not exist or cannot be read: check the path") from error
+        """The store of a corpus in `cache`, made if need be; a QkvError if it is unreadable, malformed or empty."""
+        try:
+            stamps = [[path.resolve(), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in corpus.paths]
+        except OSError as error:
+            raise QkvError(f"{error.filename} does not exist or cannot be read: check the path") from error
         folder = cache / f"texts-{digest(_FORMAT, stamps, list(corpus.files or ()), corpus.columns)}"
         if (table := read_arrow(folder / "texts.arrow")) is None:
             table = _write_texts(corpus, folder, reporter)
@@ -150,8 +135,7 @@ def _write_texts(corpus: CorpusConfig, folder: Path, reporter: Reporter) -> pa.T
 
 
 def _write_tokens(texts: TextStore, tokenizers: Sequence[Tokenizer], folder: Path, reporter: Reporter) -> pa.Table:
-    fits = all(len(tokenizer) <= 2**16 for tokenizer in tokenizers)
-    kind = pa.list_(pa.uint16() if fits else pa.int32())
+    kind = pa.list_(pa.uint16() if max(map(len, tokenizers)) <= 2**16 else pa.int32())
     schema = pa.schema([(language, kind) for language in texts.languages])
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -161,8 +145,8 @@ def _write_tokens(texts: TextStore, tokenizers: Sequence[Tokenizer], folder: Pat
             _append(temporary / "lengths.bin", lengths, np.int32)
             yield pa.RecordBatch.from_arrays(tokens, schema=schema)
 
+    what = f"tokenizing {texts.corpus.name}"
     with atomic_folder(folder) as temporary:
-        what = f"tokenizing {texts.corpus.name}"
         return write_arrow(temporary / "tokens.arrow", schema, batches(), reporter, what, texts.rows)
 
 

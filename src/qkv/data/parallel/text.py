@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,36 +16,21 @@ from qkv.data.text.vocabulary import keep_vocabulary
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
-_TOKENIZER_LINES = 500_000
-
 
 @dataclass(frozen=True)
 class ParallelText:
-    """The texts of all corpora, on disk.
-
-    Attributes:
-        config: where they come from.
-        train: the training corpora.
-        validation: the validation corpora; none if pairs are to be held out.
-        directions: all directions of the training corpora.
-    """
+    """The texts of all corpora, on disk."""
 
     config: DataConfig
     train: tuple[TextStore, ...]
-    validation: tuple[TextStore, ...]
-    directions: tuple[Direction, ...]
+    validation: tuple[TextStore, ...]  # none if pairs are to be held out
+    directions: tuple[Direction, ...]  # of the training corpora
 
     @classmethod
     def open(cls, config: DataConfig, cache: Path, reporter: Reporter) -> "ParallelText":
-        """Read the files into `cache`, unless they are there and have not changed since.
-
-        Raises:
-            QkvError: a file is unreadable, malformed or empty, or validation knows no direction of the training.
-        """
-        train, validation = (
-            tuple(TextStore.open(corpus, cache, reporter) for corpus in corpora)
-            for corpora in (config.train, config.validation)
-        )
+        """Read the files into `cache`, unless they are there and have not changed since."""
+        train = tuple(TextStore.open(corpus, cache, reporter) for corpus in config.train)
+        validation = tuple(TextStore.open(corpus, cache, reporter) for corpus in config.validation)
         directions = tuple(dict.fromkeys(d for store in train for d in directions_of(store.corpus, store.languages)))
         text = cls(config, train, validation, directions)
         for store in validation:
@@ -52,11 +38,7 @@ class ParallelText:
         return text
 
     def directions_of(self, store: TextStore) -> tuple[Direction, ...]:
-        """The directions that a corpus is used for.
-
-        Raises:
-            QkvError: none of them is trained, or one that the configuration names is not.
-        """
+        """The directions a corpus is used for; a QkvError if none of them, or not all that it names, are trained."""
         asked = directions_of(store.corpus, store.languages)
         known = tuple(direction for direction in asked if direction in self.directions)
         if not known or (store.corpus.directions is not None and len(known) < len(asked)):
@@ -65,19 +47,8 @@ class ParallelText:
             raise QkvError(f"{store.corpus.name}: {format_direction(unknown)} is not trained; choose from {trained}")
         return known
 
-    def lines(self, languages: Sequence[str], limit: int = _TOKENIZER_LINES) -> "Lines":
-        """Training text in these languages, evenly thinned out to `limit` lines.
-
-        Of a language with n lines a share in proportion to n^(1/temperature) is taken, as its pairs are in training.
-        """
-        return Lines(self, languages, limit)
-
     def codec(self, config: TokenizerConfig, cache: Path, reporter: Reporter) -> Codec:
-        """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it.
-
-        Raises:
-            QkvError: the text does not suit the configuration.
-        """
+        """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
 
         def learn() -> dict[str, bytes]:
             reporter.progress("learning the vocabulary", 0)
@@ -85,58 +56,45 @@ class ParallelText:
             return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
 
         files = [list(map(Path.resolve, store.corpus.paths)) for store in self.train]
-        folder = keep_vocabulary(
-            cache,
-            "tokenizer",
-            config,
-            [files, self.directions, self.config.temperature],
-            state=" ".join(store.folder.name for store in self.train),
-            text="the training text has",
-            learn=learn,
-        )
+        origin, state = [files, self.directions, self.config.temperature], [store.folder.name for store in self.train]
+        folder = keep_vocabulary(cache, "tokenizer", config, origin, " ".join(state), "the training text has", learn)
         return Codec.load(folder, json.loads((folder / "config.json").read_text()))
 
     def train_codec(self, config: TokenizerConfig) -> Codec:
-        """Learn the vocabulary, or the two of them.
-
-        Raises:
-            QkvError: the text does not suit the configuration.
-        """
-        targets = list(dict.fromkeys(to for _, to in self.directions))
+        """Learn the vocabulary, or the two of them; a QkvError if the text does not suit the configuration."""
         if not config.separate:
-            languages = list(dict.fromkeys(language for direction in self.directions for language in direction))
-            tags = targets if len(self.directions) > 1 else []
-            tokenizer = Tokenizer.train(self.lines(languages), config, tags)
+            languages = list(dict.fromkeys(chain.from_iterable(self.directions)))
+            tags = list(dict.fromkeys(to for _, to in self.directions)) if len(self.directions) > 1 else []
+            tokenizer = Tokenizer.train(Lines(self, languages), config, tags)
             return Codec(tokenizer, tokenizer, self.directions, target_tags=bool(tags))
         if len(self.directions) != 1:
             names = format_directions(self.directions)
             raise QkvError(f"tokenizer.separate works for one direction, not for {names}; set it to false")
-        source, target = (Tokenizer.train(self.lines([language]), config) for language in self.directions[0])
+        source, target = (Tokenizer.train(Lines(self, [language]), config) for language in self.directions[0])
         return Codec(source, target, self.directions, target_tags=False)
 
 
 @dataclass(frozen=True)
 class Lines:
-    """What `ParallelText.lines` gives: text that can be read more than once."""
+    """Training text in some languages, evenly thinned out to `limit` lines, which can be read more than once.
+
+    Of a language with n lines a share in proportion to n^(1/temperature) is taken, as its pairs are in training.
+    """
 
     text: ParallelText
     languages: Sequence[str]
-    limit: int
+    limit: int = 500_000
 
     def __iter__(self) -> Iterator[str]:
-        train, temperature = self.text.train, self.text.config.temperature
-        sizes = {
-            language: sum(store.rows for store in train if language in store.languages) for language in self.languages
-        }
-        weights = {language: size ** (1 / temperature) for language, size in sizes.items()}
+        stores = {one: [store for store in self.text.train if one in store.languages] for one in self.languages}
+        sizes = {language: sum(store.rows for store in own) for language, own in stores.items()}
+        weights = {language: size ** (1 / self.text.config.temperature) for language, size in sizes.items()}
         for language, size in sizes.items():
             wanted = min(size, max(1, round(self.limit * weights[language] / sum(weights.values()))))
             seen = 0
-            for store in train:
-                if language in store.languages:
-                    for block in store.columns[language].blocks:
-                        numbers = np.arange(seen, seen + len(block))
-                        # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
-                        taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]
-                        yield from block.take(taken - seen).to_pylist()
-                        seen += len(block)
+            for block in chain.from_iterable(store.columns[language].blocks for store in stores[language]):
+                numbers = np.arange(seen, seen + len(block))
+                # Line n is taken where n * wanted / size passes a whole number: `wanted` lines, evenly spread.
+                taken = numbers[(numbers + 1) * wanted // size > numbers * wanted // size]
+                yield from block.take(taken - seen).to_pylist()
+                seen += len(block)

@@ -24,23 +24,14 @@ def format_directions(directions: Iterable[Direction]) -> str:
 
 @dataclass(frozen=True)
 class Codec:
-    """The tokenizers of a translator, and which language it translates into which.
-
-    Attributes:
-        source: encodes what is translated.
-        target: decodes the translation; the same object as `source` where the vocabulary is shared.
-        directions: (from, to) pairs the model is trained for.
-        target_tags: the source begins with the tag of the language to translate into; always so with several
-            directions.
-    """
+    """The tokenizers of a translator, and which language it translates into which."""
 
     source: Tokenizer
-    target: Tokenizer
-    directions: tuple[Direction, ...]
-    target_tags: bool
+    target: Tokenizer  # the same object as `source` where the vocabulary is shared
+    directions: tuple[Direction, ...]  # (from, to) pairs the model is trained for
+    target_tags: bool  # the source begins with the tag of the target language; always so with several directions
 
     def __post_init__(self) -> None:
-        """Refuse what would leave the target language unsaid."""
         if not self.directions:
             raise QkvError("the model has no direction: give at least one, such as [en, de]")
         if self.target_tags:
@@ -51,15 +42,7 @@ class Codec:
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, object]) -> "Codec":
-        """Read the tokenizers of a model folder.
-
-        Args:
-            folder: holds tokenizer.model, or source.model and target.model.
-            config: the model's config.json; `directions` and `target_tags` are read.
-
-        Raises:
-            QkvError: a file or a field is missing or broken.
-        """
+        """Read the tokenizers of a model folder, and `directions` and `target_tags` of its config.json."""
         directions, target_tags = config.get("directions"), config.get("target_tags")
         if not isinstance(directions, Iterable) or not isinstance(target_tags, bool):
             raise QkvError(f"{folder / 'config.json'} lacks directions or target_tags: it is no translator's")
@@ -70,16 +53,12 @@ class Codec:
         return cls(source, target, tuple((from_, to) for from_, to in directions), target_tags)
 
     def redirected(self, directions: tuple[Direction, ...]) -> "Codec":
-        """The same tokenizers for other directions.
-
-        Raises:
-            QkvError: they do not suit these.
-        """
+        """The same tokenizers for other directions; a QkvError where they do not suit these."""
         try:
             return replace(self, directions=directions)
         except QkvError as error:
-            asked = format_directions(directions)
-            raise QkvError(f"the initial model's tokenizer does not suit {asked}: {error}") from error
+            what = f"the initial model's tokenizer does not suit {format_directions(directions)}"
+            raise QkvError(f"{what}: {error}") from error
 
     def files(self) -> dict[str, bytes]:
         """The tokenizers as files of a model folder, by name."""
@@ -112,11 +91,7 @@ class Codec:
         return tuple(dict.fromkeys(to for _, to in self.directions))
 
     def encode_source(self, texts: Sequence[str], to: str) -> list[list[int]]:
-        """What the encoder reads of each text: [tag of `to`, if there are tags] + tokens + [END].
-
-        Raises:
-            QkvError: the model does not translate into `to`.
-        """
+        """What the encoder reads of each text: [tag of `to`, if there are tags] + tokens + [END]."""
         if to not in self.targets:
             raise QkvError(f"the model does not translate into {to!r}: choose from {', '.join(self.targets)}")
         prefix = [self.source.tag(to)] if self.target_tags else []

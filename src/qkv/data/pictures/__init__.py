@@ -13,8 +13,6 @@
 `data` is all of this as one class, for training. A batch is a pure function of files, configuration and (seed,
 epoch, index).
 
-Many types mean "some pictures". Where they are: `PictureSource`. Those of one source, opened: `Pictures`; of
-several, in an order of their own: `PictureSet`; both are a `PictureList`, whose pictures are read one by one or as
-`PictureBatch`es. Two such sets, to train and to validate on: `PictureSplit`. What a model trains on: `ImageData`,
-which gives `ImageBatch`es.
+Many types mean "some pictures": where they are, `PictureSource`; those of one source, opened, `Pictures`; of several,
+in an order of their own, `PictureSet`; both are a `PictureList`. Two such sets are a `PictureSplit`.
 """

@@ -62,14 +62,7 @@ class AugmentationConfig:
 def augment(
     image: Image.Image, config: AugmentationConfig, preprocessing: Preprocessing, seed: int
 ) -> UInt8[Tensor, "C H W"]:
-    """A picture as it is trained on, before it is normalised.
-
-    Args:
-        image: of the right mode.
-        config: what to do.
-        preprocessing: size and interpolation; the size is larger than `config.pad`.
-        seed: the same seed does the same.
-    """
+    """A picture of the right mode as it is trained on, before it is normalised; the same seed does the same."""
     return to_pixels(apply(draw_changes(image.size, config, preprocessing, seed), image))
 
 

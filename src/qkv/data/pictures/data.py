@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from qkv.data.pictures.augmentation import AugmentationConfig, augment, mix
-from qkv.data.pictures.preprocessing import Preprocessing, to_images, to_pixels
-from qkv.data.pictures.sources import PictureSet, PictureSource
+from qkv.data.pictures.preprocessing import Preprocessing, to_images
+from qkv.data.pictures.sources import PictureSource
 from qkv.data.pictures.split import PictureSplit
 from qkv.data.randomness import derive_seed, shuffled
 from qkv.data.reading import ahead
@@ -64,24 +64,16 @@ class ImageBatch:
 
 
 class ImageData:
-    """Pictures to train and to validate on, as batches. Every batch is a pure function of (seed, epoch, index).
-
-    Attributes:
-        classes: names of the classes, in the order of the targets.
-        unreadable: one line for each picture that cannot be read, and is left out.
-        notes: one line for each source with pictures or other files that are left out although they can be read.
-    """
+    """Pictures to train and to validate on, as batches. Every batch is a pure function of (seed, epoch, index)."""
 
     def __init__(self, config: ImageDataConfig, preprocessing: Preprocessing, split: PictureSplit, seed: int) -> None:
-        self.classes, self.unreadable, self.notes = split.classes, tuple(split.unreadable), tuple(split.notes)
+        self.classes, self.unreadable, self._notes = split.classes, tuple(split.unreadable), split.notes
         self._config, self._preprocessing, self._seed = config, preprocessing, seed
         self._train, self._validation = split.train, split.validation
         self._substitutes = Substitutes()
-        if config.augmentation.pad >= preprocessing.size:
-            raise QkvError(
-                f"augmentation.pad is {config.augmentation.pad}, which shifts pictures of {preprocessing.size} pixels "
-                "out of sight: lower it"
-            )
+        if (pad := config.augmentation.pad) >= preprocessing.size:
+            shifts = f"which shifts pictures of {preprocessing.size} pixels out of sight"
+            raise QkvError(f"augmentation.pad is {pad}, {shifts}: lower it")
 
     @classmethod
     def open(
@@ -93,12 +85,7 @@ class ImageData:
         reporter: Reporter,
         labelled: bool = True,
     ) -> "ImageData":
-        """Find the pictures and check that each can be read; the arguments are those of `PictureSplit.open`.
-
-        Raises:
-            QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
-                with, or there are too few pictures.
-        """
+        """Find the pictures and check that each can be read, as `PictureSplit.open` does."""
         split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, reporter, labelled)
         return cls(config, preprocessing, split, seed)
 
@@ -120,34 +107,30 @@ class ImageData:
         """A training batch, augmentation included."""
         pixels, labels = self._augmented(epoch, index, self._config.batch_size)
         images, targets = self._preprocessing.normalise(pixels), self._targets(labels)
-        return ImageBatch(
-            *mix(images, targets, self._config.augmentation, derive_seed(self._seed, "mix", epoch, index))
-        )
+        seed = derive_seed(self._seed, "mix", epoch, index)
+        return ImageBatch(*mix(images, targets, self._config.augmentation, seed))
 
     def validation_batches(self) -> Iterator[ImageBatch]:
         """All validation pictures as they are, the same batches each time."""
-
-        def prepare(row: int) -> tuple[Tensor, int]:
-            image, label = self._read(self._validation, self._preprocessing.shorter_side, row)
-            return to_pixels(self._preprocessing.fit(image)), label
-
-        for batch in ahead(range(self.n_validation), prepare, self._config.batch_size):
-            pixels, labels = zip(*(found for _, found in batch), strict=True)
-            yield ImageBatch(self._preprocessing.normalise(torch.stack(pixels)), self._targets(labels))
+        pixels = partial(self._validation.pixels, preprocessing=self._preprocessing)
+        read = partial(self._substitutes.read, pixels, size=self.n_validation)
+        for batch in ahead(range(self.n_validation), read, self._config.batch_size):
+            rows, contents = zip(*(found for _, found in batch), strict=True)
+            labels = self._validation.labels[list(rows)].tolist()
+            yield ImageBatch(self._preprocessing.normalise(torch.stack(contents)), self._targets(labels))
 
     @property
     def report(self) -> Table:
         """Pictures of each class, and what is left out."""
-        train, validation = (
-            np.bincount(part.labels, minlength=len(self.classes)) for part in (self._train, self._validation)
-        )
+        parts = self._train, self._validation
+        train, validation = (np.bincount(part.labels, minlength=len(self.classes)) for part in parts)
         rarest = np.sort(np.argsort(train, kind="stable")[:_MOST_ROWS])
         rows = [(self.classes[row], f"{train[row]:,}", f"{validation[row]:,}") for row in rarest.tolist()]
         notes = []
         if len(self.classes) > _MOST_ROWS:
             notes.append(f"the {_MOST_ROWS} classes with the fewest pictures, of {len(self.classes):,}")
         notes += [f"left out, {len(self.unreadable):,} in all: {line}" for line in self.unreadable[:_NAMED]]
-        notes += self.notes
+        notes += self._notes
         title = f"{self.n_train + self.n_validation:,} pictures"
         return Table(("class", "train", "validation"), rows, title, notes)
 
@@ -159,18 +142,13 @@ class ImageData:
     def _augmented(self, epoch: int, index: int, batch_size: int) -> tuple[UInt8[Tensor, "B C H W"], list[int]]:
         """A batch of training pictures, augmented, and their classes."""
         config, enough = self._config.augmentation, self._config.augmentation.shorter_side(self._preprocessing)
+        read = partial(self._train.picture, channels=self._preprocessing.channels, enough=enough)
         pixels, labels = [], []
         for row in shuffled(self.n_train, batch_size, self._seed, epoch, index).tolist():
-            image, label = self._read(self._train, enough, row)
+            number, image = self._substitutes.read(read, row, self.n_train)
             pixels.append(augment(image, config, self._preprocessing, derive_seed(self._seed, epoch, row)))
-            labels.append(label)
+            labels.append(int(self._train.labels[number]))
         return torch.stack(pixels), labels
-
-    def _read(self, part: PictureSet, enough: int, row: int) -> tuple[Image.Image, int]:
-        """A picture, or its substitute, and its class."""
-        read = partial(part.picture, channels=self._preprocessing.channels, enough=enough)
-        number, image = self._substitutes.read(read, row, len(part))
-        return image, int(part.labels[number])
 
     def _targets(self, labels: Sequence[int]) -> Float[Tensor, "B K"]:
         return one_hot(torch.tensor(labels), len(self.classes)).float()

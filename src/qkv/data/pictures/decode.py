@@ -30,19 +30,11 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def open_picture(source: Picture, channels: int, enough: int | None = None) -> Image.Image:
-    """A picture, upright, of 8 bits a channel.
+    """A picture, upright, grey (1 channel) or in colour (3), of 8 bits each; QkvError names what cannot be read.
 
-    The first frame is taken of an animation, and a white background is put behind what is transparent.
-
-    Args:
-        source: the picture.
-        channels: 1 for grey, 3 for colour.
-        enough: pixels that its shorter side will be scaled to. A JPEG file with more than twice as many is decoded at
-            1/2, 1/4 or 1/8 of its size, never below twice as many, which takes a fraction of the time. If not given,
-            all of it is decoded.
-
-    Raises:
-        QkvError: it cannot be read; the message names it and says why.
+    Of an animation it is the first frame, and what is transparent is white. `enough` are the pixels that its shorter
+    side will be scaled to: a JPEG file with more than twice as many is decoded at 1/2, 1/4 or 1/8 of its size, never
+    below twice as many, which takes a fraction of the time.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source).convert(MODES[channels])
@@ -73,11 +65,7 @@ def open_picture(source: Picture, channels: int, enough: int | None = None) -> I
 
 
 def find_pictures(paths: Iterable[str | Path]) -> tuple[list[Path], dict[str, QkvError]]:
-    """Files as they are named, the pictures in folders and below them, and what patterns such as `*.jpg` match.
-
-    Returns:
-        The files, and what is wrong with each name under which there is nothing.
-    """
+    """Files by name, in folders and below them, or by patterns such as `*.jpg`; and what is wrong with which name."""
     found: list[Path] = []
     wrong: dict[str, QkvError] = {}
     for name in map(str, paths):
@@ -97,11 +85,7 @@ def find_pictures(paths: Iterable[str | Path]) -> tuple[list[Path], dict[str, Qk
 
 
 def pictures_inside(folder: Path) -> list[Path]:
-    """Pictures in a folder and below it, sorted; not what is hidden, such as an editor's or a file manager's.
-
-    Raises:
-        QkvError: there are none, or a folder cannot be read.
-    """
+    """Pictures in a folder and below it, one at least, sorted; not what is hidden, as an editor's or file manager's."""
     found = [file for file in files_inside(folder) if is_picture(file)]
     if not found:
         raise QkvError(f"{folder} holds no pictures: none of its files ends in .jpg, .png or the like")
@@ -109,11 +93,7 @@ def pictures_inside(folder: Path) -> list[Path]:
 
 
 def files_inside(folder: Path) -> list[Path]:
-    """Files in a folder and below it, sorted, but for hidden ones; links that lead nowhere are among them.
-
-    Raises:
-        QkvError: a folder cannot be read.
-    """
+    """Files in a folder and below it, sorted, but for hidden ones; links that lead nowhere are among them."""
 
     def refuse(error: OSError) -> None:
         raise QkvError(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from None
@@ -160,10 +140,8 @@ def _decode(image: Image.Image, channels: int, name: str, enough: int | None = N
     if enough is not None:
         image.draft(None, (2 * enough, 2 * enough))  # does nothing but to a JPEG
     if image.width * image.height > _MOST_PIXELS:
-        raise QkvError(
-            f"{name} has {image.width:,} x {image.height:,} pixels, more than the {_MOST_PIXELS:,} "
-            "that are decoded: make it smaller"
-        )
+        pixels = f"{image.width:,} x {image.height:,} pixels, more than the {_MOST_PIXELS:,} that are decoded"
+        raise QkvError(f"{name} has {pixels}: make it smaller")
     return _flat(ImageOps.exif_transpose(image), channels)
 
 
@@ -190,9 +168,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         raise QkvError(f"an array of shape {array.shape} is no picture: [H, W], or [H, W, C] with 1, 3 or 4 channels")
     if np.issubdtype(pixels.dtype, np.floating):
         if not (pixels.min() >= 0 and pixels.max() <= 1):
-            raise QkvError(
-                f"numbers from {pixels.min():.3g} to {pixels.max():.3g} are no picture: scale them to 0 to 1"
-            )
+            lowest, highest = f"{pixels.min():.3g}", f"{pixels.max():.3g}"
+            raise QkvError(f"numbers from {lowest} to {highest} are no picture: scale them to 0 to 1")
         pixels = (pixels * 255).round().astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise QkvError(f"an array of {pixels.dtype} is no picture: bytes, or numbers from 0 to 1")

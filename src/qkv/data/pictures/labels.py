@@ -18,17 +18,11 @@ _MOST_CLASSES = 1_000_000
 
 @dataclass(frozen=True)
 class Labels:
-    """Classes of pictures.
+    """Classes of pictures."""
 
-    Attributes:
-        numbers: the number of each picture's class.
-        classes: the names of the classes.
-        numbered: whether the classes are mere numbers, which no file or folder names.
-    """
-
-    numbers: NDArray[np.int64]
-    classes: tuple[str, ...]
-    numbered: bool = False
+    numbers: NDArray[np.int64]  # of each picture's class
+    classes: tuple[str, ...]  # their names
+    numbered: bool = False  # whether these are mere numbers, which no file or folder names
 
     @classmethod
     def none(cls, count: int) -> "Labels":
@@ -37,16 +31,9 @@ class Labels:
 
     @classmethod
     def read(cls, values: Sequence[Any], rows: Sequence[int], names: Sequence[str] | None, path: Path) -> "Labels":
-        """Labels as a file tells them.
+        """Labels as a file tells them: numbers, text that spells numbers, or names.
 
-        Args:
-            values: numbers, text that spells numbers, or names.
-            rows: where they are in the file, for messages.
-            names: of the classes, in the order of their numbers, if somebody named them.
-            path: of the file, for messages.
-
-        Raises:
-            QkvError: a label is missing or no class; the message says in which row.
+        `rows` and `path` are where they stand, for messages; `names` are those of the classes by number, if given.
         """
         for row, value in zip(rows, values, strict=True):
             if value is None or value == "":
@@ -55,10 +42,8 @@ class Labels:
             most = len(names) if names else _MOST_CLASSES
             for row, number in zip(rows, numbers, strict=True):
                 if not 0 <= number < most:
-                    raise QkvError(
-                        f"{path}, row {row + 1}: label {number}, but {most:,} classes are numbered "
-                        f"from 0 to {most - 1:,}"
-                    )
+                    numbered = f"{most:,} classes are numbered from 0 to {most - 1:,}"
+                    raise QkvError(f"{path}, row {row + 1}: label {number}, but {numbered}")
             classes = tuple(names or map(str, range(max(numbers) + 1)))
             return cls(np.array(numbers, np.int64), classes, numbered=names is None)
         told = [str(value) for value in values]
@@ -85,11 +70,7 @@ def spell_numbers(names: Sequence[str]) -> bool:
 
 
 def class_names(given: Sequence[str] | str | None, source: Path) -> tuple[str, ...] | None:
-    """Names for numbered labels: as they are given, or the lines of a text file.
-
-    Raises:
-        QkvError: there is none, or one is there twice.
-    """
+    """Names for numbered labels: as they are given, or the lines of a text file; each once."""
     if given is None:
         return None
     names = [line.strip() for line in read_lines(Path(given)) if line.strip()] if isinstance(given, str) else given

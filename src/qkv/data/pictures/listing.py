@@ -20,21 +20,15 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """Some pictures of a list.
+    """Some pictures of a list."""
 
-    Attributes:
-        numbers: in the list, of those that can be read.
-        pixels: of these.
-        unreadable: one line for each of the others.
-    """
-
-    numbers: list[int]
-    pixels: UInt8[Tensor, "B C H W"]
-    unreadable: list[str]
+    numbers: list[int]  # of those that can be read
+    pixels: UInt8[Tensor, "B C H W"]  # of these
+    unreadable: list[str]  # one line for each of the others
 
 
 class PictureList(ABC):
-    """Pictures under numbers from 0 on, read when they are needed."""
+    """Pictures under numbers from 0 on, read when they are needed; QkvError names one that cannot be."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -42,18 +36,10 @@ class PictureList(ABC):
 
     @abstractmethod
     def picture(self, index: int, channels: int, enough: int) -> Image.Image:
-        """One picture, grey (1) or in colour (3); safe in threads. `enough` as `open_picture` takes it.
-
-        Raises:
-            QkvError: it cannot be read; the message names it.
-        """
+        """One picture, with `channels` and `enough` as `open_picture` takes them; safe in threads."""
 
     def pixels(self, index: int, preprocessing: Preprocessing) -> UInt8[Tensor, "C H W"]:
-        """A picture at the size of a model, in bytes.
-
-        Raises:
-            QkvError: it cannot be read; the message names it.
-        """
+        """A picture at the size of a model, in bytes."""
         image = self.picture(index, preprocessing.channels, preprocessing.shorter_side)
         return to_pixels(preprocessing.fit(image))
 
@@ -68,22 +54,13 @@ class PictureList(ABC):
 
 
 class EvenSample:
-    """An evenly spaced sample of pictures that arrive in order, some of which cannot be read.
-
-    Args:
-        total: how many there are.
-        count: how many to choose, or all if there are fewer.
-    """
+    """An evenly spaced sample of `count` of `total` pictures, which arrive in order; some cannot be read."""
 
     def __init__(self, total: int, count: int) -> None:
         self._due = deque(torch.linspace(0, total - 1, min(count, total)).long().tolist())
 
     def rows(self, numbers: Sequence[int]) -> list[int]:
-        """Which rows of the next batch to take.
-
-        Args:
-            numbers: of its pictures, ascending; one that cannot be read is not there, and the next stands in for it.
-        """
+        """Which rows of the next batch to take; where a number is missing, since it cannot be read, the next one."""
         chosen = []
         for row, number in enumerate(numbers):
             if self._due and number >= self._due[0]:

@@ -19,17 +19,11 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Measure:
-    """What a source is like.
-
-    Attributes:
-        pictures: how many there are.
-        side: pixels of the shorter side of a typical one.
-        channels: 1 if all are grey, else 3.
-    """
+    """What a source is like."""
 
     pictures: int
-    side: int
-    channels: int
+    side: int  # pixels of the shorter side of a typical one
+    channels: int  # 1 if all are grey, else 3
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -40,20 +34,12 @@ class Measure:
 
 
 def measure(source: PictureSource, labelled: bool = True, reporter: Reporter | None = None) -> Measure:
-    """Look at a few hundred pictures of a source, which need no classes unless `labelled`.
-
-    Raises:
-        QkvError: the source cannot be used, or none of these pictures can be read.
-    """
+    """Look at a few hundred pictures of a source, which need no classes unless `labelled`."""
     return measure_pictures(open_pictures(source, labelled=labelled, reporter=reporter))
 
 
 def measure_pictures(pictures: Pictures) -> Measure:
-    """Look at a few hundred pictures.
-
-    Raises:
-        QkvError: none of these can be read.
-    """
+    """Look at a few hundred pictures, of which one at least must be readable."""
     sides, grey, fault = [], True, ""
     for batch in ahead(some_of(len(pictures), _SAMPLE), or_error(partial(pictures.picture, channels=3)), _AT_ONCE):
         for _, picture in batch:

@@ -1,7 +1,7 @@
 """From a picture to what a model reads."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,11 +14,7 @@ from qkv.data.pictures.transforms import Geometric, Size, apply, cut, scale
 Resize = Literal["crop", "squash"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
-}
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
 
 _LONGEST = 8  # times the shorter side
 
@@ -92,6 +88,11 @@ class Preprocessing:
     def __call__(self, image: Image.Image) -> Float[Tensor, "C H W"]:
         """A picture of the right mode, fitted and normalised."""
         return self.normalise(to_pixels(self.fit(image)))
+
+
+def fitting(source: Any) -> dict[str, Any]:
+    """What a configuration or a `Preprocessing` says of how pictures are made to fit."""
+    return {name: getattr(source, name) for name in ("resize", "crop", "interpolation")}
 
 
 def to_pixels(image: Image.Image) -> UInt8[Tensor, "C H W"]:

@@ -1,6 +1,8 @@
 """Sources of pictures, opened: folders, tables, the files of the MNIST family, shards."""
 
 import gzip
+import math
+import struct
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -25,20 +27,11 @@ _NAMED = 3
 def open_pictures(
     source: PictureSource, cache: Path | None = None, labelled: bool = True, reporter: Reporter | None = None
 ) -> Pictures:
-    """Find the pictures of a source; those of a folder or named in a table are not opened yet.
-
-    Args:
-        source: where they are.
-        cache: where large tables and the index of shards are kept in a form that is quick to read; not kept if not
-            given.
-        labelled: whether their classes matter; if not, none need be there, and all are of one class.
-        reporter: is told of the work, if there is one.
-
-    Raises:
-        QkvError: the source is missing, empty, damaged or contradicts itself.
-    """
+    """Find the pictures of a source, all of one class unless `labelled`; `cache` keeps large tables and indexes."""
     if source.folder is not None:
-        return (_of_class_folders if labelled else _of_folder)(Path(source.folder))
+        if not source.path.is_dir():
+            raise QkvError(f"{source.path} is no folder: check the path")
+        return (_of_class_folders if labelled else _of_folder)(source.path)
     if source.table is not None:
         return _of_table(source, Path(source.table), cache, labelled)
     if source.images is not None:
@@ -55,13 +48,7 @@ def of_shards(path: Path, shards: Shards) -> Pictures:
 
 
 def of_rows(table: Table, rows: Sequence[int], labels: Labels) -> Pictures:
-    """The pictures of some rows of a table.
-
-    Args:
-        table: the table.
-        rows: of each picture the row; several may name the same file.
-        labels: of the pictures.
-    """
+    """The pictures of some rows of a table; several may name the same file."""
     files = table.files or {}
 
     def name(index: int) -> str:
@@ -72,8 +59,6 @@ def of_rows(table: Table, rows: Sequence[int], labels: Labels) -> Pictures:
 
 
 def _of_class_folders(folder: Path) -> Pictures:
-    if not folder.is_dir():
-        raise QkvError(f"{folder} is no folder: check the path")
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not classes:
         raise QkvError(f"{folder} has no class folders: put the pictures of each class into a folder of its own")
@@ -92,19 +77,14 @@ def _of_class_folders(folder: Path) -> Pictures:
         files += inside
         labels += [number] * len(inside)
         passed_over += [file for file in there if not is_picture(file)]
-    notes = [_passed_over(folder, passed_over)] if passed_over else []
+    names = ", ".join(map(str, passed_over[:_NAMED])) + (", …" if len(passed_over) > _NAMED else "")
+    what = f"{len(passed_over):,} in all, no pictures by name or in no class folder: {names}"
     told = Labels(np.array(labels), tuple(class_.name for class_ in classes))
+    notes = [f"{folder}: passed over, {what}"] if passed_over else []
     return Pictures(folder, files.__getitem__, files.__getitem__, files, told, notes)
 
 
-def _passed_over(folder: Path, files: Sequence[Path]) -> str:
-    names = ", ".join(map(str, files[:_NAMED])) + (", …" if len(files) > _NAMED else "")
-    return f"{folder}: passed over, {len(files):,} in all, no pictures by name or in no class folder: {names}"
-
-
 def _of_folder(folder: Path) -> Pictures:
-    if not folder.is_dir():
-        raise QkvError(f"{folder} is no folder: check the path")
     files = [str(file) for file in pictures_inside(folder)]
     return Pictures(folder, files.__getitem__, files.__getitem__, files, Labels.none(len(files)))
 
@@ -126,9 +106,8 @@ def _of_idx(source: PictureSource, path: Path, labelled: bool) -> Pictures:
         files.append(Path(source.labels) if source.labels else beside)
         numbers = _read_idx(files[1])
         if pixels.ndim != 3 or numbers.ndim != 1 or len(pixels) != len(numbers) or 0 in pixels.shape:
-            raise QkvError(
-                f"{path} holds {pixels.shape} and its labels {numbers.shape} numbers: not pictures with labels"
-            )
+            shapes = f"{pixels.shape} and its labels {numbers.shape} numbers"
+            raise QkvError(f"{path} holds {shapes}: not pictures with labels")
         labels = Labels.read(numbers.tolist(), range(len(numbers)), class_names(source.classes, path), path)
     else:
         labels = Labels.none(len(pixels))
@@ -144,9 +123,8 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         raise QkvError(f"{path} is damaged or cannot be read ({error}): fetch it again") from None
     # Two zero bytes, the type (8 is unsigned byte), the number of dimensions, then each as a big-endian integer.
     dimensions = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
-    dimensions = dimensions if len(content) >= 4 + 4 * dimensions else 0
-    shape = tuple(np.frombuffer(content[: 4 + 4 * dimensions], ">u4", offset=4)) if dimensions else ()
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions) if dimensions else np.empty(0, np.uint8)
-    if not dimensions or len(values) != int(np.prod(shape, dtype=np.int64)):
+    header = 4 + 4 * dimensions
+    shape = struct.unpack(f">{dimensions}I", content[4:header]) if len(content) >= header else ()
+    if not shape or len(content) - header != math.prod(shape):
         raise QkvError(f"{path} is no whole IDX file of bytes: fetch it again")
-    return values.reshape(tuple(map(int, shape)))
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

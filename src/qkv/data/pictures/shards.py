@@ -4,10 +4,10 @@ import glob
 import re
 import struct
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 
@@ -28,8 +28,7 @@ _NAMED_TAR = re.compile(r"\.(tar(\.\w+)?|tgz)$", re.IGNORECASE)
 _UNPACKERS = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\0": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
 _BLOCK = 512  # bytes; a tar file is made of such
 _CHUNK = 2**20
-# What `tarfile` raises over damaged headers.
-_FAULTS = (tarfile.TarError, ValueError, OverflowError, EOFError, struct.error, IndexError)
+_FAULTS = (tarfile.TarError, ValueError, OverflowError, EOFError, struct.error, IndexError)  # of damaged headers
 
 Places = str | list[str]
 """Where shards are: a file, a folder of them, a pattern such as `train-*.tar`, or several of these."""
@@ -39,9 +38,6 @@ class Shards:
     """The samples of some .tar files, under numbers from 0 on. A sample is the files of a shard with the same stem.
 
     The index is memory-mapped and no file is kept open, so samples are read in threads and in forked processes alike.
-
-    Attributes:
-        files: the shards.
     """
 
     def __init__(self, files: Sequence[Path], index: pa.Table) -> None:
@@ -49,16 +45,7 @@ class Shards:
 
     @classmethod
     def open(cls, places: Places, cache: Path, reporter: Reporter) -> "Shards":
-        """Find the shards, and index them unless `cache` holds their index; only the headers of files in them are read.
-
-        Args:
-            places: where they are.
-            cache: where the index is kept.
-            reporter: is told of the work.
-
-        Raises:
-            QkvError: there is no shard, or one is compressed or damaged; the message says at which byte.
-        """
+        """Find the shards, and index them unless `cache` holds their index; only headers of files in them are read."""
         files = _find([places] if isinstance(places, str) else places)
         stamps = [[file.resolve(), *file_state(file)] for file in files]
         target = cache / f"shards-{digest(*stamps)}.arrow"
@@ -76,22 +63,13 @@ class Shards:
         return f"{self._shard(index)}, sample {self._index['key'][index].as_py()}"
 
     def picture(self, index: int) -> bytes:
-        """The encoded picture of a sample.
-
-        Raises:
-            QkvError: it has none, or cannot be read.
-        """
-        content = self.read(index, "image")
-        if content is None:
+        """The encoded picture of a sample."""
+        if (content := self.read(index, "image")) is None:
             raise QkvError(f"{self.name(index)} has no picture: complete it, or take it out")
         return content
 
     def read(self, index: int, kind: Kind) -> bytes | None:
-        """A file of a sample; None if it has no such file.
-
-        Raises:
-            QkvError: it has several, or the shard is not as it was when it was indexed.
-        """
+        """A file of a sample; None if it has no such file."""
         count, offset, size = (self._index[f"{kind}_{what}"][index].as_py() for what in ("count", "offset", "size"))
         if count > 1:
             raise QkvError(f"{self.name(index)} has {count} files of the same kind ({kind}): keep one")
@@ -143,9 +121,9 @@ def _write_index(files: Sequence[Path], target: Path, reporter: Reporter) -> pa.
         raise QkvError(f"cannot index shards in {target}: {error}; free some space, or mend the file") from error
 
 
-def _samples(path: Path) -> Iterator[dict[str, str | int]]:
+def _samples(path: Path) -> Iterable[dict[str, Any]]:
     """The samples of a shard, in the order in which they begin."""
-    samples: dict[str, dict[str, str | int]] = {}
+    samples: dict[str, dict[str, Any]] = {}
     for member in _members(path):
         name = PurePosixPath(member.name)
         kind = _KINDS.get(name.suffix.lower())
@@ -154,9 +132,9 @@ def _samples(path: Path) -> Iterator[dict[str, str | int]]:
         key = without_surrogates(str(name.with_suffix("")))
         nothing = {f"{kind}_{what}": 0 for kind in _KINDS.values() for what in ("count", "offset", "size")}
         sample = samples.setdefault(key, {"key": key, **nothing})
-        sample[f"{kind}_count"] = int(sample[f"{kind}_count"]) + 1
+        sample[f"{kind}_count"] += 1
         sample[f"{kind}_offset"], sample[f"{kind}_size"] = member.offset_data, member.size
-    yield from samples.values()
+    return samples.values()
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:

@@ -66,11 +66,7 @@ class PictureSource:
 
     @classmethod
     def of(cls, path: Path) -> "PictureSource":
-        """The source that a path means.
-
-        Raises:
-            QkvError: it is neither a folder, nor a table, nor an IDX file, nor a shard.
-        """
+        """The source that a path means: a folder, a table, an IDX file or a shard."""
         if path.is_dir():
             return cls(folder=str(path))
         if path.suffix.lower() in _TABLES:
@@ -91,23 +87,14 @@ class PictureSource:
 
 @dataclass(frozen=True)
 class Pictures(PictureList):
-    """The pictures of one source, as they are stored.
+    """The pictures of one source, as they are stored."""
 
-    Attributes:
-        path: of the source, for messages.
-        read: a picture by its number, not decoded; safe in threads and in forked processes.
-        name: a picture's file, or its place in one.
-        files: all files that are read.
-        told: their classes.
-        notes: what is odd about the source as a whole, a line each.
-    """
-
-    path: Path
-    read: Callable[[int], Picture]
-    name: Callable[[int], str]
-    files: Sequence[str]
+    path: Path  # of the source, for messages
+    read: Callable[[int], Picture]  # not decoded; safe in threads and in forked processes
+    name: Callable[[int], str]  # its file, or its place in one
+    files: Sequence[str]  # all that are read
     told: Labels
-    notes: Sequence[str] = ()
+    notes: Sequence[str] = ()  # what is odd about the source as a whole, a line each
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -123,11 +110,7 @@ class Pictures(PictureList):
         return len(self.labels)
 
     def picture(self, index: int, channels: int, enough: int | None = None) -> Image.Image:
-        """One picture, grey (1) or in colour (3); `enough` as `open_picture` takes it.
-
-        Raises:
-            QkvError: it cannot be read; the message names it.
-        """
+        """One picture; `channels` and `enough` as `open_picture` takes them."""
         content = self.read(index)
         try:
             return open_picture(content, channels, enough)
@@ -137,11 +120,7 @@ class Pictures(PictureList):
             raise QkvError(str(error).replace("the picture", self.name(index), 1)) from error
 
     def check(self, index: int) -> None:
-        """Read a picture.
-
-        Raises:
-            QkvError: it cannot be read.
-        """
+        """Raise QkvError if a picture cannot be read."""
         if not isinstance(self.read(index), np.ndarray):  # which cannot be wrong
             self.picture(index, 3, enough=1)  # a small copy of a JPEG is made of all its data
 
@@ -153,17 +132,11 @@ class Pictures(PictureList):
 
 @dataclass(frozen=True)
 class PictureSet(PictureList):
-    """Pictures of several sources, in an order of their own.
-
-    Attributes:
-        sources: where they are.
-        places: source, and number in it, of each picture.
-        labels: class of each picture; -1 if it has none.
-    """
+    """Pictures of several sources, in an order of their own."""
 
     sources: Sequence[Pictures]
-    places: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    places: NDArray[np.int64]  # [N, 2]: the source of each, and its number there
+    labels: NDArray[np.int64]  # the class of each; -1 if it has none
 
     @classmethod
     def joined(cls, sources: Sequence[Pictures], rows: Sequence[Indices], classes: Sequence[str] = ()) -> "PictureSet":
@@ -180,11 +153,7 @@ class PictureSet(PictureList):
         return len(self.labels)
 
     def picture(self, index: int, channels: int, enough: int) -> Image.Image:
-        """A picture; `enough` as `open_picture` takes it.
-
-        Raises:
-            QkvError: it cannot be read any more.
-        """
+        """A picture; `channels` and `enough` as `open_picture` takes them."""
         source, number = self.places[index].tolist()
         return self.sources[source].picture(number, channels, enough)
 
@@ -199,15 +168,7 @@ class PictureSet(PictureList):
 
 
 def keep_apart(folders: Iterable[str | None], cache: Path) -> None:
-    """Refuse to begin a run among the pictures that it trains on, where its own would be found the next time.
-
-    Args:
-        folders: of the sources; None for what is in files.
-        cache: a folder in the run; it goes on if that is there.
-
-    Raises:
-        QkvError: the run would be inside one of the folders.
-    """
+    """Refuse to begin a run, which has no `cache` yet, among its pictures, where it would find its own next time."""
     for folder in folders:
         if folder is not None and not cache.exists() and cache.resolve().is_relative_to(Path(folder).resolve()):
             raise QkvError(f"{cache.parent} would lie among the pictures of {folder}: choose another --out")

@@ -30,30 +30,18 @@ Checked = tuple[Pictures, Callable[[int], object], str]
 
 @dataclass(frozen=True)
 class Usable:
-    """What can be used of several sources.
+    """What can be used of several sources."""
 
-    Attributes:
-        readable: of each source, the numbers of its pictures that can be read.
-        fresh: of these, those that have not come up before.
-        unreadable: one line for each picture that cannot be read.
-        repeated: each source with pictures that come up before, and how many; validation first.
-    """
-
-    readable: list[Indices]
-    fresh: list[Indices]
-    unreadable: list[str]
-    repeated: list[tuple[Path, int]]
+    readable: list[Indices]  # of each source, the numbers of its pictures that can be read
+    fresh: list[Indices]  # of these, those that have not come up before
+    unreadable: list[str]  # one line for each picture that cannot be read
+    repeated: list[tuple[Path, int]]  # each source with pictures that come up before, and how many; validation first
 
     @classmethod
     def find(cls, sources: Sequence[Checked], n_train: int, cache: Path, reporter: Reporter, *, within: bool) -> Self:
-        """Read every picture once for each state of its files; which of them come up before, names tell.
+        """Read every picture once for each state of its files; names tell which come up before, `within` a source too.
 
-        Args:
-            sources: those of training before those of validation.
-            n_train: how many are for training.
-            cache: a folder for what is found.
-            reporter: is told of the work.
-            within: whether a picture that comes up twice in one source counts there once.
+        The first `n_train` sources are for training, the others for validation.
         """
         readable, unreadable = [], []
         for pictures, check, state in sources:
@@ -70,21 +58,13 @@ class Usable:
 
 @dataclass(frozen=True)
 class PictureSplit:
-    """Pictures to train and to validate on; none is in both.
+    """Pictures to train and to validate on; none is in both."""
 
-    Attributes:
-        classes: their names, in the order in which training sources bring them up.
-        train: to train on.
-        validation: to validate on.
-        unreadable: one line for each picture that cannot be read, and is left out.
-        notes: one line for each source with pictures that come up before, or with files that are none.
-    """
-
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # in the order in which training sources bring them up
     train: PictureSet
     validation: PictureSet
-    unreadable: Sequence[str]
-    notes: Sequence[str]
+    unreadable: Sequence[str]  # one line for each picture that cannot be read, and is left out
+    notes: Sequence[str]  # one line for each source with pictures that come up before, or with files that are none
 
     @classmethod
     def open(
@@ -100,20 +80,8 @@ class PictureSplit:
         """Find the pictures and check that each can be read, unless `cache` says so from an earlier time.
 
         What a run began with is kept in `cache`, and holds when it goes on: its classes, and which pictures it held
-        out, so that none moves from training to validation where others have come or gone.
-
-        Args:
-            train: sources to train on.
-            validation: sources to validate on; if there are none, pictures are held out of training.
-            holdout: share of each class that is held out, at most 5,000 pictures in all.
-            cache: a folder for what is found out about them.
-            seed: of the choice.
-            reporter: is told of the work.
-            labelled: whether their classes matter.
-
-        Raises:
-            QkvError: a source is missing, empty, damaged or has other classes than the rest or than the run began
-                with, or there are too few pictures.
+        out, so that none moves from training to validation where others have come or gone. With no source to validate
+        on, this share of each class is held out of training, at most 5,000 pictures in all.
         """
         sources = [*train, *validation]
         keep_apart((source.folder for source in sources), cache)
@@ -123,12 +91,11 @@ class PictureSplit:
         record = _record(file, classes, train[0].path)
         checked = [(own, own.check, digest(repr(source), own.state)) for own, source in zip(opened, sources)]
         found = Usable.find(checked, len(train), cache, reporter, within=True)
-        rows = found.fresh
         notes = [f"{path}: left out, {repeated:,} in all, that come up before or are in validation too"
                  for path, repeated in found.repeated]  # fmt: skip
         notes += [note for pictures in opened for note in pictures.notes]
-        for_training = PictureSet.joined(opened[: len(train)], rows, classes)
-        for_validation = PictureSet.joined(opened[len(train) :], rows[len(train) :], classes)
+        for_training = PictureSet.joined(opened[: len(train)], found.fresh, classes)
+        for_validation = PictureSet.joined(opened[len(train) :], found.fresh[len(train) :], classes)
         choice: dict[str, Any] = {"classes": list(classes), "seed": seed, "holdout": None if validation else holdout}
         if not validation:
             names = _names(for_training, train)
@@ -140,12 +107,13 @@ class PictureSplit:
             held_out = np.array([name in chosen for name in names], bool)
             for_training, for_validation = for_training.select(~held_out), for_training.select(held_out)
         if not len(for_training) or not len(for_validation):
-            raise QkvError(_too_few(train[0].path, bool(validation), notes))
+            what = "train and to validate on" if validation else "hold any out for validation"
+            why = f" ({notes[0]})" if notes else ""
+            raise QkvError(f"{train[0].path}: too few pictures to {what}{why}; add pictures, or name other validation "
+                           "sources")  # fmt: skip
         if lost := _lost_classes(opened[: len(train)], for_training, classes):
-            raise QkvError(
-                f"{train[0].path}: of the class {lost[0]!r} no picture is left to train on: none can be read, or all "
-                "come up elsewhere too; mend them, or take the class out"
-            )
+            raise QkvError(f"{train[0].path}: of the class {lost[0]!r} no picture is left to train on: none can be "
+                           "read, or all come up elsewhere too; mend them, or take the class out")  # fmt: skip
         if choice != record:
             with atomic_file(file) as temporary:
                 temporary.write_text(json.dumps(choice), encoding="utf-8")
@@ -157,27 +125,21 @@ def _common_classes(opened: Sequence[Pictures], n_train: int) -> tuple[str, ...]
     numbering = [pictures.path for pictures in opened if pictures.told.numbered]
     naming = [pictures.path for pictures in opened if not spell_numbers(pictures.classes)]
     if numbering and naming:
-        raise QkvError(
-            f"{naming[0]} names its classes, but {numbering[0]} numbers them: give {numbering[0]} the names as classes"
-        )
+        what = f"{naming[0]} names its classes, but {numbering[0]} numbers them"
+        raise QkvError(f"{what}: give {numbering[0]} the names as classes")
     classes = tuple(dict.fromkeys(name for pictures in opened[:n_train] for name in pictures.classes))
     for pictures in opened[n_train:]:
         for name in (pictures.classes[label] for label in np.unique(pictures.labels)):
             if name not in classes:
-                raise QkvError(
-                    f"{pictures.path} has a class {name!r}, which {opened[0].path} lacks; {nearest(name, classes)}"
-                )
+                what = f"{pictures.path} has a class {name!r}, which {opened[0].path} lacks"
+                raise QkvError(f"{what}; {nearest(name, classes)}")
     if classes == classes[:1]:
         raise QkvError(f"{opened[0].path}: all pictures are of one class, {classes[0]!r}; add one of another")
     return classes
 
 
 def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any]:
-    """What the run began with; nothing if it begins now.
-
-    Raises:
-        QkvError: it began with other classes, or the file is damaged.
-    """
+    """What the run began with, with the same classes; nothing if it begins now."""
     if not file.exists():
         return {}
     try:
@@ -189,10 +151,8 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
         changes = [f"{name!r} is gone" for name in before if name not in classes]
         changes += [f"{name!r} is new" for name in classes if name not in before]
         what = ", ".join(changes[:_NAMED]) or "they come in another order"
-        raise QkvError(
-            f"{source}: these are not the classes that the run began with ({what}): restore them, or begin a new run; "
-            f"if this one has not trained yet, remove {file}"
-        )
+        raise QkvError(f"{source}: these are not the classes that the run began with ({what}): restore them, or begin "
+                       f"a new run; if this one has not trained yet, remove {file}")  # fmt: skip
     return record
 
 
@@ -206,10 +166,8 @@ def _lost_classes(opened: Sequence[Pictures], training: PictureSet, classes: Seq
 def _names(pictures: PictureSet, sources: Sequence[PictureSource]) -> list[str]:
     """What each picture is called within the sources, which may be moved."""
     roots = [str(source.path if source.folder is not None else source.path.parent) for source in sources]
-    return [
-        f"{number}:{pictures.sources[number].name(row).removeprefix(roots[number])}"
-        for number, row in pictures.places.tolist()
-    ]
+    places = ((number, pictures.sources[number].name(row)) for number, row in pictures.places.tolist())
+    return [f"{number}:{name.removeprefix(roots[number])}" for number, name in places]
 
 
 def _hold_out(names: Sequence[str], labels: NDArray[np.int64], share: float, seed: int) -> list[str]:
@@ -222,9 +180,3 @@ def _hold_out(names: Sequence[str], labels: NDArray[np.int64], share: float, see
         count = min(max(round(share * len(members)), 1), len(members) - 1)
         chosen += members[np.argsort(hashes[members])[:count]].tolist()
     return [names[number] for number in chosen]
-
-
-def _too_few(source: Path, validated: bool, notes: Sequence[str]) -> str:
-    why = f" ({notes[0]})" if notes else ""
-    what = "train and to validate on" if validated else "hold any out for validation"
-    return f"{source}: too few pictures to {what}{why}; add pictures, or name other validation sources"

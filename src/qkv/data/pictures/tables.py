@@ -16,41 +16,20 @@ from qkv.errors import QkvError
 
 @dataclass(frozen=True)
 class Table:
-    """Some columns of a table, one of them of pictures, and the rows of it that are used.
-
-    Attributes:
-        path: the file.
-        columns: Arrow's of .csv and .parquet, lists of .jsonl.
-        lines: the line of each row, of .jsonl.
-        image_column: holds paths, which count from the table's folder, or the pictures themselves.
-        rows: the numbers of those that are used, from 0 on.
-        files: the file that each used row names, where it does; None if the column holds the pictures themselves.
-    """
+    """Some columns of a table, one of them of pictures, and the rows of it that are used."""
 
     path: Path
-    columns: Mapping[str, pa.ChunkedArray | list[Any]]
-    lines: Sequence[int] | None
-    image_column: str
-    rows: Sequence[int]
-    files: Mapping[int, str] | None
+    columns: Mapping[str, pa.ChunkedArray | list[Any]]  # Arrow's of .csv and .parquet, lists of .jsonl
+    lines: Sequence[int] | None  # of each row, in .jsonl
+    image_column: str  # holds paths, which count from the table's folder, or the pictures themselves
+    rows: Sequence[int]  # that are used, from 0 on
+    files: Mapping[int, str] | None  # by row, where one is named; None if the column holds the pictures themselves
 
     @classmethod
     def open(
         cls, path: Path, columns: Sequence[str], image_column: str, where: Where | None, cache: Path | None
     ) -> "Table":
-        """Read columns of a file.
-
-        Args:
-            path: ends in .csv, .parquet or .jsonl.
-            columns: which ones, among them `image_column`; those that `where` names come of themselves.
-            image_column: the column of pictures.
-            where: which rows are used; all if not given.
-            cache: where large columns are kept in a form that is quick to read; not kept if not given.
-
-        Raises:
-            QkvError: the file is missing, empty or damaged, lacks a column or such rows as are asked for, or its column
-                of pictures holds something else.
-        """
+        """Read columns, `image_column` among them, of a .csv, .parquet or .jsonl; `cache` keeps large ones."""
         columns = [*columns, *(where or {})]
         jsonl = path.suffix.lower() == ".jsonl"
         found, lines = _read_jsonl(path, columns) if jsonl else (read_table(path, columns, cache), None)
@@ -73,11 +52,7 @@ class Table:
         return f"{self.path}, row {row + 1}" if self.lines is None else f"{self.path}, line {self.lines[row]}"
 
     def picture(self, row: int) -> Picture:
-        """The picture of a row, not decoded.
-
-        Raises:
-            QkvError: there is none.
-        """
+        """The picture of a row, not decoded."""
         if self.files is not None:
             found = self.files.get(row)
         elif isinstance(found := self.cell(self.image_column, row), dict):  # as the `datasets` library stores pictures

@@ -26,17 +26,11 @@ Matrix = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Geometric:
-    """A change of where things are, by an affine map.
+    """A change of where things are, by an affine map."""
 
-    Attributes:
-        size: of the picture afterwards.
-        matrix: where each point goes.
-        pixels: does the same to the picture; black is where nothing was.
-    """
-
-    size: Size
-    matrix: Matrix
-    pixels: Change
+    size: Size  # of the picture afterwards
+    matrix: Matrix  # where each point goes
+    pixels: Change  # does the same to the picture; black is where nothing was
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """The picture afterwards."""
@@ -58,12 +52,7 @@ def apply(changes: Iterable[Change], image: Image.Image) -> Image.Image:
 
 
 def carry(changes: Iterable[Change], boxes: Float[Tensor, "N 4"]) -> tuple[Float[Tensor, "N 4"], Bool[Tensor, "N"]]:
-    """Boxes after the same changes, and which of them still hold some of the picture.
-
-    Args:
-        changes: of both kinds.
-        boxes: x0 y0 x1 y1 in pixels of the picture as it was.
-    """
+    """Boxes, x0 y0 x1 y1 in pixels, after the same changes; and which of them still hold some of the picture."""
     visible = torch.ones(len(boxes), dtype=torch.bool)
     for change in changes:
         if isinstance(change, Geometric):

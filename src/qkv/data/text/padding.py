@@ -40,7 +40,6 @@ def read_captions(
         if not row:
             raise QkvError(f"the caption {caption!r} is empty: say what the picture shows")
         if len(row) > length:
-            raise QkvError(
-                f"the caption {caption[:40]!r}... has {len(row):,} tokens, the model reads {length}: shorten it"
-            )
+            has = f"has {len(row):,} tokens, the model reads {length}"
+            raise QkvError(f"the caption {caption[:40]!r}... {has}: shorten it")
     return pad_captions(rows, length)

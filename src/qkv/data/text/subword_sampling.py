@@ -10,16 +10,11 @@ from itertools import pairwise
 
 from sentencepiece import SentencePieceProcessor
 
-_CANDIDATES = 64  # of a unigram model, from which one is drawn
 _WORD = re.compile("\u2581*[^\u2581]*")
 
 
 class SubwordSampler:
-    """Draws segmentations by the pieces of a SentencePiece model.
-
-    Args:
-        processor: a model of the kind bpe or unigram.
-    """
+    """Draws segmentations by the pieces of a SentencePiece model of the kind bpe or unigram."""
 
     def __init__(self, processor: SentencePieceProcessor) -> None:
         self._processor = processor
@@ -33,18 +28,15 @@ class SubwordSampler:
         self._ids = {processor.id_to_piece(number): number for number in ordinary}
 
     def sample(self, text: str, alpha: float, draw: random.Random) -> list[int]:
-        """Token ids of a random segmentation.
+        """Token ids of a random segmentation of text without lone surrogates.
 
-        Args:
-            text: without lone surrogates.
-            alpha: for bpe the probability of leaving a merge out (Provilkov et al. 2020, section 3.2), for unigram the
-                smoothing exponent of the probabilities of the best segmentations (Kudo 2018, section 3.2).
-            draw: source of chance.
+        `alpha` is for bpe the probability of leaving a merge out (Provilkov et al. 2020, section 3.2), for unigram the
+        smoothing exponent of the probabilities of the best segmentations (Kudo 2018, section 3.2).
         """
         return self._merge(text, alpha, draw) if self._is_bpe else self._choose(text, alpha, draw)
 
     def _choose(self, text: str, alpha: float, draw: random.Random) -> list[int]:
-        best = self._processor.nbest_encode_as_proto(text, nbest_size=_CANDIDATES).nbests
+        best = self._processor.nbest_encode_as_proto(text, nbest_size=64).nbests
         if not best:
             return []
         weights = [math.exp(alpha * (candidate.score - best[0].score)) for candidate in best]
@@ -57,17 +49,15 @@ class SubwordSampler:
         run = ""
         for number in self._processor.encode(text):
             if self._processor.is_byte(number):
-                ids += self._spell(run, alpha, draw)
-                ids.append(number)
+                ids += [*self._spell(run, alpha, draw), number]
                 run = ""
             else:
                 run += self._processor.id_to_piece(number)
         return ids + self._spell(run, alpha, draw)
 
     def _spell(self, run: str, alpha: float, draw: random.Random) -> list[int]:
-        return [
-            self._ids[piece] for word in _WORD.findall(run) if word for piece in self._drop_merges(word, alpha, draw)
-        ]
+        words = filter(None, _WORD.findall(run))
+        return [self._ids[piece] for word in words for piece in self._drop_merges(word, alpha, draw)]
 
     def _drop_merges(self, word: str, alpha: float, draw: random.Random) -> list[str]:
         """Algorithm 1 of Provilkov et al. 2020: in each round, each possible merge is left out at random."""

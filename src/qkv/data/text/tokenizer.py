@@ -21,7 +21,7 @@ PAD, UNK, BEGIN, END = 0, 1, 2, 3
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _TAG = re.compile(r"<2(.+)>")
-_TOO_SMALL = re.compile(r"required_chars\. \d+ vs (\d+)")
+_NEEDED = re.compile(r"required_chars\. \d+ vs (\d+)")
 _LEAST_COVERAGE = 0.98  # SentencePiece takes no less
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_TRAINING_CHARACTERS = 2000
@@ -31,27 +31,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """How to train a tokenizer, and how to sample from it while a model is trained.
+    """How to train a tokenizer: byte-pair encoding (Sennrich et al. 2016) or a unigram language model (Kudo 2018).
 
-    Attributes:
-        kind: byte-pair encoding (Sennrich et al. 2016) or a unigram language model (Kudo 2018).
-        vocabulary: pieces to learn, the 256 bytes and the special tokens included. Lowered, with a warning, where the
-            text does not support so many.
-        separate: one vocabulary for the source and one for the target, instead of a shared one. Single direction only.
-        sampling: subword regularisation of the sources in training; 0 is none. For bpe the probability of leaving a
-            merge out (Provilkov et al. 2020), for unigram the smoothing exponent (Kudo 2018); 0.1 is usual for both.
-        sample_target: subword regularisation of the targets too.
-        character_coverage: share of the text's characters that become pieces; bytes spell the rest.
-        normalization: SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together,
-            "identity" keeps every character (full-width punctuation, ligatures) as it is.
+    Sampling is subword regularisation while a model is trained; 0 is none. For bpe it is the probability of leaving a
+    merge out (Provilkov et al. 2020), for unigram the smoothing exponent (Kudo 2018); 0.1 is usual for both.
+    Normalization is SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together, "identity"
+    keeps every character (full-width punctuation, ligatures) as it is.
     """
 
     kind: Literal["bpe", "unigram"] = "bpe"
-    vocabulary: int = 8000
-    separate: bool = False
-    sampling: float = 0.0
-    sample_target: bool = False
-    character_coverage: float = 0.9999
+    vocabulary: int = 8000  # pieces, with the 256 bytes and special tokens; lowered (it warns) where the text has fewer
+    separate: bool = False  # a vocabulary for the source and one for the target; for a single direction only
+    sampling: float = 0.0  # of the sources
+    sample_target: bool = False  # of the targets too
+    character_coverage: float = 0.9999  # share of the text's characters that become pieces; bytes spell the rest
     normalization: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
     def __post_init__(self) -> None:
@@ -62,16 +55,14 @@ class TokenizerConfig:
         if self.sample_target and not self.sampling:
             raise ValueError("sample_target needs sampling above 0: set it to 0.1, say")
         if not _LEAST_COVERAGE <= self.character_coverage <= 1:
-            raise ValueError(
-                f"character_coverage must lie between {_LEAST_COVERAGE} and 1, not {self.character_coverage}"
-            )
+            bounds = f"between {_LEAST_COVERAGE} and 1"
+            raise ValueError(f"character_coverage must lie {bounds}, not {self.character_coverage}")
 
 
 class Tokenizer:
     """A trained SentencePiece model. Ids 0 to 3 are always PAD, UNK, BEGIN and END."""
 
     def __init__(self, proto: bytes) -> None:
-        """Wrap the bytes of a SentencePiece model (`to_bytes`); `load` and `train` make one."""
         self._proto = proto
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
         special = tuple(getattr(self._processor, name)() for name in ("pad_id", "unk_id", "bos_id", "eos_id"))
@@ -83,13 +74,10 @@ class Tokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str] = ()) -> "Tokenizer":
-        """Learn pieces from text; the same text and configuration give the same tokenizer.
+        """Learn pieces from text, and tags for languages; the same text and configuration give the same tokenizer.
 
-        Args:
-            lines: the text. SentencePiece holds it in memory, so pass a sample of a large corpus. It is read again,
-                if it can be, when its characters do not fit into the vocabulary.
-            config: kind and size.
-            languages: what to make target-language tags for.
+        SentencePiece holds the lines in memory, so pass a sample of a large corpus. They are read again, if they can
+        be, when their characters do not fit into the vocabulary.
 
         Raises:
             QkvError: there is no text, or the vocabulary has no room for bytes and special tokens.
@@ -99,11 +87,10 @@ class Tokenizer:
                 raise QkvError(f"{language!r} is no language code: use letters, digits, '-' and '_', as in 'pt-BR'")
         try:
             model = _learn(lines, config, languages, config.character_coverage)
-        except RuntimeError as error:
-            needed = _TOO_SMALL.search(str(error))
-            if needed is None or iter(lines) is lines:
-                raise QkvError(_explain(str(error), config)) from error
-            model = _learn_fewer_characters(lines, config, languages)
+        except _TooSmall:
+            if iter(lines) is lines:
+                raise
+            model = _learn(lines, config, languages, _fewer_characters(lines, config, languages))
         tokenizer = cls(model)
         if len(tokenizer) < config.vocabulary:
             _log.warning("the text supports %d pieces, not %d: vocabulary lowered", len(tokenizer), config.vocabulary)
@@ -111,11 +98,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Read a SentencePiece model file.
-
-        Raises:
-            QkvError: the file is missing or holds something else.
-        """
+        """Read a SentencePiece model file; a QkvError if it is missing or holds something else."""
         try:
             return cls(path.read_bytes())
         except OSError as error:
@@ -123,21 +106,12 @@ class Tokenizer:
         except RuntimeError as error:
             raise QkvError(f"{path} is not a SentencePiece model: restore the file or train the model again") from error
 
-    @cached_property
-    def _sampler(self) -> SubwordSampler:
-        return SubwordSampler(self._processor)
-
     def to_bytes(self) -> bytes:
         """The SentencePiece model file."""
         return self._proto
 
     def __len__(self) -> int:
         return len(self._processor)
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages that have a tag."""
-        return tuple(self._tags)
 
     def tag(self, language: str) -> int:
         """The id of `<2language>`, a control symbol: no text encodes to it, not even "<2de>" itself."""
@@ -154,6 +128,10 @@ class Tokenizer:
         draw = random.Random(seed)
         return [self._sampler.sample(without_surrogates(text), alpha, draw) for text in texts]
 
+    @cached_property
+    def _sampler(self) -> SubwordSampler:
+        return SubwordSampler(self._processor)
+
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each sequence; PAD, BEGIN, END and tags leave no trace."""
         return [self._processor.decode([int(i) for i in row]) for row in ids]
@@ -163,45 +141,52 @@ class Tokenizer:
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
 
+class _TooSmall(QkvError):
+    """A vocabulary has no room for the characters of the text."""
+
+
 def _learn(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str], coverage: float) -> bytes:
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_pieces_of(lines),
-        model_writer=model,
-        model_type=config.kind,
-        vocab_size=config.vocabulary,
-        hard_vocab_limit=False,  # fewer pieces where the text does not hold so many
-        byte_fallback=True,
-        character_coverage=coverage,
-        normalization_rule_name=config.normalization,
-        control_symbols=[f"<2{language}>" for language in languages],
-        pad_id=PAD,
-        unk_id=UNK,
-        bos_id=BEGIN,
-        eos_id=END,
-        max_sentence_length=4 * _MAX_TRAINING_CHARACTERS + 1,
-        num_threads=4,  # fixed, since the order of the unigram trainer's sums depends on it
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_pieces_of(lines),
+            model_writer=model,
+            model_type=config.kind,
+            vocab_size=config.vocabulary,
+            hard_vocab_limit=False,  # fewer pieces where the text does not hold so many
+            byte_fallback=True,
+            character_coverage=coverage,
+            normalization_rule_name=config.normalization,
+            control_symbols=[f"<2{language}>" for language in languages],
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BEGIN,
+            eos_id=END,
+            max_sentence_length=4 * _MAX_TRAINING_CHARACTERS + 1,
+            num_threads=4,  # fixed, since the order of the unigram trainer's sums depends on it
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        if needed := _NEEDED.search(str(error)):
+            need = f"bytes, tags and the text's own characters need {needed[1]} pieces; raise it"
+            raise _TooSmall(f"tokenizer.vocabulary {config.vocabulary} is too small: {need}") from error
+        if "empty()" in str(error) or "all_chars_count" in str(error):
+            raise QkvError("no text to train the tokenizer on: every line is blank") from error
+        said = str(error).splitlines()[0]
+        raise QkvError(f"SentencePiece could not train a tokenizer of {config.vocabulary} pieces: {said}") from error
     return model.getvalue()
 
 
-def _learn_fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str]) -> bytes:
-    """Leave the rarest characters to bytes, so that half of the room is for pieces of several characters."""
+def _fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str]) -> float:
+    """A coverage that leaves the rarest characters to bytes, and half of the room to pieces of several characters."""
     room = config.vocabulary - 256 - 4 - len(languages)
     if room < 2:
-        raise QkvError(
-            f"tokenizer.vocabulary {config.vocabulary} is too small: bytes, special tokens and tags take "
-            f"{config.vocabulary - room}; raise it well above that"
-        )
+        taken = f"bytes, special tokens and tags take {config.vocabulary - room}"
+        raise QkvError(f"tokenizer.vocabulary {config.vocabulary} is too small: {taken}; raise it well above that")
     counts = Counter(chain.from_iterable(lines))
     kept = sum(count for _, count in counts.most_common(room // 2))
-    coverage = max(kept / counts.total(), _LEAST_COVERAGE)
     _log.warning("a vocabulary of %d has no room for all %d characters", config.vocabulary, len(counts))
-    try:
-        return _learn(lines, config, languages, coverage)
-    except RuntimeError as error:
-        raise QkvError(_explain(str(error), config)) from error
+    return max(kept / counts.total(), _LEAST_COVERAGE)
 
 
 def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
@@ -214,14 +199,3 @@ def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
 def without_surrogates(text: str) -> str:
     """Text that has a UTF-8 form: lone surrogates, which JSON escapes can smuggle in, become U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def _explain(error: str, config: TokenizerConfig) -> str:
-    if needed := _TOO_SMALL.search(error):
-        return (
-            f"tokenizer.vocabulary {config.vocabulary} is too small: bytes, tags and the text's own characters need "
-            f"{needed[1]} pieces; raise it"
-        )
-    if "empty()" in error or "all_chars_count" in error:
-        return "no text to train the tokenizer on: every line is blank"
-    return f"SentencePiece could not train a tokenizer of {config.vocabulary} pieces: {error.splitlines()[0]}"

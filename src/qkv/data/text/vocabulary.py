@@ -23,14 +23,8 @@ def keep_vocabulary(
 ) -> Path:
     """The folder of a vocabulary, made unless it is there. It stays when the text changes, which a warning tells.
 
-    Args:
-        cache: a folder for it.
-        name: what it begins with.
-        config: how the vocabulary is learnt.
-        origin: where its text comes from, by which it is known.
-        state: of that text.
-        text: begins the warning, such as "the captions have".
-        learn: gives its files by name.
+    It is known by `name`, `config` and `origin`, where its text comes from; `state` is that of the text. `text` begins
+    the warning, such as "the captions have". `learn` gives its files by name.
     """
     learning = {key: value for key, value in asdict(config).items() if key not in ("sampling", "sample_target")}
     folder = cache / f"{name}-{digest(learning, *origin)}"

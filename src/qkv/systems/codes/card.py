@@ -8,13 +8,7 @@ from qkv.systems.card import bullets, metrics_table, trained
 
 
 def card(model: DVAEConfig, facts: Mapping[str, Any], sources: Sequence[object]) -> str:
-    """What is known of a freshly trained discrete VAE, in Markdown; licence and limits are for its owner to add.
-
-    Args:
-        model: sizes and choices.
-        facts: of the training, as `qkv.systems.card.trained` takes them.
-        sources: where the training pictures come from.
-    """
+    """What is known of a freshly trained discrete VAE, in Markdown; licence and limits are for its owner to add."""
     side, grid = model.image_size, model.grid
     sizes = (
         f"{model.downsamplings} halvings with {model.blocks} blocks each, widths from {model.width} to "

@@ -21,16 +21,7 @@ _BATCH = 64  # pictures at once, which bounds the memory
 
 
 class Codes:
-    """A trained discrete VAE.
-
-    Args:
-        saved: what its config.json holds.
-        engine: runs the discrete VAE.
-
-    Attributes:
-        model: the discrete VAE.
-        preprocessing: from a picture to what the model reads.
-    """
+    """A trained discrete VAE: `model`, and `preprocessing` from a picture to what it reads."""
 
     def __init__(self, saved: Saved, engine: Engine[DVAE]) -> None:
         self.preprocessing = saved.preprocessing
@@ -38,26 +29,14 @@ class Codes:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Codes":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json and weights.
-            device: where to run; the accelerator if there is one unless given.
-
-        Raises:
-            QkvError: something is missing, damaged or does not fit together.
-        """
+        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
         saved = read_saved(folder, Saved)
         model = DVAE(saved.model)
         set_weights(model, read_weights(folder), str(folder))
         return cls(saved, open_engine(model, device))
 
     def encode(self, pictures: Sequence[Picture]) -> Int[Tensor, "N h w"]:
-        """The codes of pictures, a grid of them for each.
-
-        Raises:
-            QkvError: a picture cannot be read; the message names it.
-        """
+        """The codes of pictures, a grid of them for each; a QkvError names one that cannot be read."""
         grid, how = self.model.config.grid, self.preprocessing
         found = [torch.empty(0, grid, grid, dtype=torch.int64)]
         for start in range(0, len(pictures), _BATCH):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from qkv.data.pictures.listing import EvenSample, PictureList
+from qkv.data.pictures.listing import EvenSample, PictureBatch, PictureList
 from qkv.errors import QkvError
 from qkv.metrics.codes import codebook_use, perplexity
 from qkv.metrics.pictures import psnr, ssim
@@ -20,17 +20,11 @@ _SHOWN = 32
 
 @dataclass(frozen=True)
 class CodebookReport:
-    """Which of the codes are used.
+    """Which of the codes are used."""
 
-    Attributes:
-        codes: how many there are.
-        use: share of them that occurs at all, from 0 to 1.
-        perplexity: how many it would be if all were used alike.
-    """
-
-    codes: int
-    use: float
-    perplexity: float
+    codes: int  # how many there are
+    use: float  # share of them that occurs at all, from 0 to 1
+    perplexity: float  # how many it would be if all were used alike
 
     @classmethod
     def of(cls, counts: Int[Tensor, "K"]) -> "CodebookReport":
@@ -40,22 +34,12 @@ class CodebookReport:
 
 @dataclass(frozen=True)
 class CodesReport:
-    """Scores of a discrete VAE on pictures.
+    """Scores of a discrete VAE on pictures, with some of them, evenly chosen, before and after; from 0 to 1."""
 
-    Attributes:
-        pictures: how many were read.
-        unreadable: one line for each that could not be read.
-        psnr: peak signal-to-noise ratio of the reconstructions in decibels, the mean over pictures.
-        ssim: structural similarity to the originals, at most 1, the mean over pictures.
-        codebook: of the codes of these pictures.
-        originals: some of the pictures, evenly chosen, from 0 to 1.
-        reconstructions: of these.
-    """
-
-    pictures: int
-    unreadable: tuple[str, ...]
-    psnr: float
-    ssim: float
+    pictures: int  # that were read
+    unreadable: tuple[str, ...]  # one line for each other picture
+    psnr: float  # peak signal-to-noise ratio of the reconstructions in decibels, the mean over pictures
+    ssim: float  # structural similarity to the originals, at most 1, the mean over pictures
     codebook: CodebookReport
     originals: Float[Tensor, "N C H W"]
     reconstructions: Float[Tensor, "N C H W"]
@@ -67,12 +51,7 @@ class CodesReport:
 
 
 class CodesMeter:
-    """Collects a `CodesReport`, batch by batch.
-
-    Args:
-        codes: the discrete VAE.
-        total: how many pictures there will be, readable or not.
-    """
+    """Collects a `CodesReport`, batch by batch; `total` pictures will come, readable or not."""
 
     def __init__(self, codes: Codes, total: int) -> None:
         self._codes = codes
@@ -85,15 +64,7 @@ class CodesMeter:
     def add(
         self, numbers: Sequence[int], images: Float[Tensor, "B C H W"]
     ) -> tuple[DVAEOutput, Float[Tensor, "B C H W"]]:
-        """Count some pictures in.
-
-        Args:
-            numbers: of the pictures among all.
-            images: the pictures as the model reads them, from 0 to 1.
-
-        Returns:
-            What the model makes of them, and their reconstructions, from 0 to 1.
-        """
+        """Count in the pictures of these numbers: what the model makes of them, and reconstructions, from 0 to 1."""
         output = self._codes.run(images)
         decoded = self._codes.model.images(output.mean)
         self._counts += output.codes.flatten().bincount(minlength=len(self._counts))
@@ -104,39 +75,31 @@ class CodesMeter:
         return output, decoded
 
     def report(self, unreadable: Sequence[str] = ()) -> CodesReport:
-        """What has been counted.
-
-        Args:
-            unreadable: one line for each picture that could not be.
-
-        Raises:
-            QkvError: that is all of them.
-        """
+        """What has been counted, with a line for each picture that could not be; a QkvError if that is all of them."""
         if not self._pictures:
             raise QkvError(f"no picture can be read{f'; the first: {unreadable[0]}' if unreadable else ''}")
         mean_psnr, mean_ssim = (self._sums / self._pictures).tolist()
-        originals, reconstructions = torch.cat(self._shown, dim=1)
-        codebook = CodebookReport.of(self._counts)
-        return CodesReport(
-            self._pictures, tuple(unreadable), mean_psnr, mean_ssim, codebook, originals, reconstructions
-        )
+        codebook, shown = CodebookReport.of(self._counts), torch.cat(self._shown, dim=1)
+        return CodesReport(self._pictures, tuple(unreadable), mean_psnr, mean_ssim, codebook, shown[0], shown[1])
 
 
-def report(codes: Codes, pictures: PictureList, progress: Callable[[int, int], object] | None = None) -> CodesReport:
-    """Reconstruct all pictures and compare.
+def report(
+    codes: Codes,
+    pictures: PictureList,
+    progress: Callable[[int, int], object] | None = None,
+    look: Callable[[PictureBatch, Float[Tensor, "B C H W"]], None] | None = None,
+) -> CodesReport:
+    """Reconstruct all pictures and compare; a QkvError if none can be read.
 
-    Args:
-        codes: what `qkv.load` returns.
-        pictures: the pictures.
-        progress: called after each batch with the pictures done, and how many there are.
-
-    Raises:
-        QkvError: no picture can be read.
+    After each batch `progress` is called with the pictures done, and how many there are; `look` with the batch, if some
+    of it can be read, and with the reconstructions of these, from 0 to 1.
     """
     meter, unreadable, done = CodesMeter(codes, len(pictures)), list[str](), 0
     for batch in pictures.batches(codes.preprocessing):
         if batch.numbers:
-            meter.add(batch.numbers, codes.preprocessing.normalise(batch.pixels))
+            _, decoded = meter.add(batch.numbers, codes.preprocessing.normalise(batch.pixels))
+            if look is not None:
+                look(batch, decoded)
         unreadable += batch.unreadable
         done += len(batch.numbers) + len(batch.unreadable)
         if progress is not None:

@@ -9,16 +9,11 @@ from qkv.models.dvae import DVAEConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A discrete VAE, but for its weights.
-
-    Attributes:
-        model: sizes and choices.
-        preprocessing: from a picture to what the model reads: numbers from 0 to 1.
-    """
+    """A discrete VAE, but for its weights."""
 
     system: ClassVar[str] = "codes"
     model: DVAEConfig
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing  # to numbers from 0 to 1
 
     @property
     def knows(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from qkv.data.pictures.decode import is_picture
 from qkv.data.pictures.measure import Measure, measure
+from qkv.data.pictures.preprocessing import fitting
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.table import column_names
 from qkv.models.dvae import DVAEConfig
@@ -57,32 +58,20 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits pictures, whatever is on them.
-
-    Raises:
-        QkvError: the pictures cannot be found, or none can be read.
-    """
+    """The recipe that suits pictures, whatever is on them; a QkvError if there are none that can be read."""
     sources = sources_of(PictureSource, asked)
     found = Measure.joined([measured(one, partial(measure, one, False, reporter)) for one in sources])
     sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(
-        sections=with_corpora(sections, sources),
-        reason=reason,
-        name=f"{name_of(asked.data[0])}-codes",
-        next_step=next_step(
-            "once each picture has captions: qkv train {data} --system painter --codes {run}", asked.data[0]
-        ),
-    )
+    then = next_step("once each picture has captions: qkv train {data} --system painter --codes {run}", asked.data[0])
+    name = f"{name_of(asked.data[0])}-codes"
+    return Suggested(sections=with_corpora(sections, sources), reason=reason, name=name, next_step=then)
 
 
 def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    Args:
-        found: what the pictures are like.
-        on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and batches in parts that several
-            processes can share.
-        initial: the discrete VAE to start from, whose sizes are kept.
+    A CPU is given smaller pictures, and batches in parts that several processes can share. The sizes of a model to
+    start from are kept.
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
@@ -100,7 +89,7 @@ def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = 
     else:  # of the model to start from
         sections |= {"penalty_warmup": steps // 10, "temperature_steps": steps // 2}
     if initial is not None:
-        sections |= {name: getattr(initial.preprocessing, name) for name in ("resize", "crop", "interpolation")}
+        sections |= fitting(initial.preprocessing)
     reason = (
         f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
         f"{model.image_size} pixels, {model.grid} x {model.grid} codes of {model.codes:,}, {steps:,} steps of {_BATCH} "

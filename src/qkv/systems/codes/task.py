@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qkv.data.pictures.data import ImageBatch, ImageData, ImageDataConfig
-from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
+from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize, fitting
 from qkv.figures.grid import draw_reconstructions
 from qkv.files import atomic_file
 from qkv.metrics.codes import codebook_use, perplexity
@@ -35,20 +35,16 @@ _WEIGHTS = {("gumbel", "logit_laplace"): 6.6, ("vq", "mse"): 0.25, ("vq", "l1"):
 
 @dataclass(frozen=True, kw_only=True)
 class CodesConfig:
-    """Everything about training a discrete VAE but the loop.
+    """Everything about training a discrete VAE but the loop; classes of pictures do not matter.
 
     Attributes:
-        data: what to train and validate on; classes do not matter.
-        model: its sizes.
         penalty_weight: of the quantiser's penalty in the loss; if not given, 6.6 for `gumbel` with `logit_laplace`
             (Ramesh et al. 2021, appendix A.2) and 0.25 for `vq` with `mse` or `l1` (van den Oord et al. 2017, section
             3.2); other pairs weigh nats against squares.
         penalty_warmup: steps in which that weight grows from 0, as a half cosine.
         temperature: of the relaxation of `gumbel` at last; it starts at 1.
         temperature_steps: steps in which it falls, as a half cosine.
-        resize: `crop` keeps the proportions and cuts off what is too much, `squash` keeps everything.
-        crop: share of the shorter side that is kept by `crop`.
-        interpolation: when pictures are resized.
+        resize, crop, interpolation: as for `Preprocessing`.
     """
 
     data: ImageDataConfig
@@ -76,15 +72,9 @@ class CodesConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """From a picture to what the model reads: numbers from 0 to 1."""
-        return Preprocessing(
-            size=self.model.image_size,
-            channels=self.model.channels,
-            mean=(0.0,) * self.model.channels,
-            std=(1.0,) * self.model.channels,
-            resize=self.resize,
-            crop=self.crop,
-            interpolation=self.interpolation,
-        )
+        n = self.model.channels
+        size, mean, std = self.model.image_size, (0.0,) * n, (1.0,) * n
+        return Preprocessing(size=size, channels=n, mean=mean, std=std, **fitting(self))
 
     @property
     def full_weight(self) -> float:
@@ -104,8 +94,7 @@ class CodesTask(Task[DVAE, ImageData]):
     score = "psnr"
 
     def __init__(self, config: CodesConfig, data: ImageData, model: DVAE, folder: Path) -> None:
-        self.config, self.data, self.model = config, data, model
-        self._folder = folder
+        self.config, self.data, self.model, self._folder = config, data, model, folder
         self._drawing = b""
         self._codes: list[Tensor] = []  # of the step that is under way
         self._counts = torch.zeros(config.model.codes, dtype=torch.float64)  # since the last `step_metrics`
@@ -113,13 +102,7 @@ class CodesTask(Task[DVAE, ImageData]):
 
     @classmethod
     def create(cls, config: CodesConfig, setting: Setting) -> "CodesTask":
-        """Find the pictures, report on them, and build a model.
-
-        `reconstructions.png` is drawn in the run's folder at each validation.
-
-        Raises:
-            QkvError: the data cannot be used, or the initial model is of other sizes.
-        """
+        """As in `Task`; `reconstructions.png` is drawn in the run's folder at each validation."""
         place, say, sizes = setting.folder / "data", setting.reporter.say, config.model
         data = ImageData.open(config.data, config.preprocessing, place, setting.seed, setting.reporter, labelled=False)
         say(data.report)
@@ -137,14 +120,12 @@ class CodesTask(Task[DVAE, ImageData]):
         schedules = {name: getattr(self.config, name) for name in ("temperature_steps", "penalty_warmup")}
         late = {name: steps for name, steps in schedules.items() if steps > max_steps}
         if self.config.model.quantiser == "gumbel" and late:
-            _log.warning(
+            said = (
                 "training.max_steps (%s) is reached before %s: the quantiser gumbel never comes to its final "
-                "temperature and penalty; set %s to %s or less, or training.max_steps higher",
-                f"{max_steps:,}",
-                " and ".join(f"{name} ({steps:,})" for name, steps in late.items()),
-                " and ".join(late),
-                f"{max_steps:,}",
+                "temperature and penalty; set %s to %s or less, or training.max_steps higher"
             )
+            when = " and ".join(f"{name} ({steps:,})" for name, steps in late.items())
+            _log.warning(said, f"{max_steps:,}", when, " and ".join(late), f"{max_steps:,}")
 
     def begin_step(self, step: int) -> None:
         """Set the temperature and the penalty's weight (Ramesh et al. 2021, appendix A.2)."""
@@ -179,12 +160,7 @@ class CodesTask(Task[DVAE, ImageData]):
         return {"images": self._negative_elbo(output, batch.images, self._weight)}
 
     def evaluate(self) -> dict[str, float]:
-        """How well pictures come back from their codes, and how many of the codes are used.
-
-        Returns:
-            `loss`, with the penalty's full weight; `psnr`, in decibels, and `ssim`, means over pictures;
-            `codebook_use`, in percent; `codebook_perplexity`.
-        """
+        """How well pictures come back from their codes; the loss has the penalty's full weight, use is in percent."""
         codes = Codes(self._saved, Engine(self.model))
         meter, loss, done = CodesMeter(codes, self.data.n_validation), 0.0, 0
         for batch in self.data.validation_batches():
@@ -192,7 +168,9 @@ class CodesTask(Task[DVAE, ImageData]):
             loss += self._negative_elbo(output, batch.images, self.config.full_weight).item()
             done += len(batch.images)
         found = meter.report()
-        self._draw(found.originals, found.reconstructions)
+        self._drawing = draw_reconstructions(found.originals, found.reconstructions)
+        with atomic_file(self._folder / _DRAWING) as temporary:
+            temporary.write_bytes(self._drawing)
         use = 100 * found.codebook.use
         self._warn_of_collapse(use)
         metrics = {"loss": loss / done, "psnr": found.psnr, "ssim": found.ssim}
@@ -215,24 +193,17 @@ class CodesTask(Task[DVAE, ImageData]):
         error = reconstruction_loss(output, images, self.config.model.reconstruction)
         return (error + weight * output.penalty.sum()) / images[0].numel()
 
-    def _draw(self, originals: Float[Tensor, "N C H W"], decoded: Float[Tensor, "N C H W"]) -> None:
-        self._drawing = draw_reconstructions(originals, decoded)
-        with atomic_file(self._folder / _DRAWING) as temporary:
-            temporary.write_bytes(self._drawing)
-
     def _warn_of_collapse(self, use: float) -> None:
         if self._warm and use < _LEAST_USE:
             advice = {
                 "gumbel": "or penalty_weight, or raise penalty_warmup and temperature_steps",
                 "vq": "or training.learning_rate, or raise data.batch_size, so that unused codes find a place",
             }
-            _log.warning(
+            said = (
                 "only %.1f %% of the %s codes are used: the codebook is collapsing, and pictures lose what the others "
-                "could say; lower model.codes %s",
-                use,
-                f"{self.config.model.codes:,}",
-                advice[self.config.model.quantiser],
+                "could say; lower model.codes %s"
             )
+            _log.warning(said, use, f"{self.config.model.codes:,}", advice[self.config.model.quantiser])
 
 
 def anneal(first: float, last: float, step: int, steps: int) -> float:
@@ -257,13 +228,7 @@ def reconstruction_loss(
 def logit_laplace(
     x: Float[Tensor, "*S"], mean: Float[Tensor, "*S"], log_scale: Float[Tensor, "*S"]
 ) -> Float[Tensor, "*S"]:
-    """Log density of the sigmoid of a Laplace variable (Ramesh et al. 2021, appendix A.3, equation 2).
-
-    Args:
-        x: where, between 0 and 1.
-        mean: of the Laplace variable.
-        log_scale: logarithm of its scale.
-    """
+    """Log density at `x`, from 0 to 1, of the sigmoid of a Laplace variable (Ramesh et al. 2021, A.3, equation 2)."""
     return -(x.logit() - mean).abs() * (-log_scale).exp() - log_scale - (2 * x * (1 - x)).log()
 
 

@@ -11,7 +11,7 @@ from qkv.figures.grid import draw_reconstructions
 from qkv.model_directory import find_model
 from qkv.reporter import Table
 from qkv.systems.codes.pipeline import Codes
-from qkv.systems.codes.report import CodesReport, report
+from qkv.systems.codes.report import report
 from qkv.systems.evaluation import open_data
 from qkv.systems.options import AsJson, Assignments, Model
 from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
@@ -45,17 +45,13 @@ def evaluate(
     if as_json:
         print_json({"model": model, "data": str(data), **found.to_json()})
         return
-    _print_report(f"{model} on {data}, {found.pictures:,} pictures", found)
-    if grid is not None:
-        print(f"pictures over their reconstructions: {grid}")
-
-
-def _print_report(title: str, found: CodesReport) -> None:
     rows = [
         ("PSNR", f"{found.psnr:.2f} dB"),
         ("SSIM", f"{found.ssim:.4f}"),
         ("codebook use", f"{found.codebook.use:.1%} of {found.codebook.codes:,} codes"),
         ("codebook perplexity", f"{found.codebook.perplexity:,.1f}"),
     ]
-    print(title)
+    print(f"{model} on {data}, {found.pictures:,} pictures")
     print_table(Table(("measure", "value"), rows))
+    if grid is not None:
+        print(f"pictures over their reconstructions: {grid}")

@@ -8,13 +8,7 @@ from qkv.systems.painter.saved import Saved
 
 
 def card(saved: Saved, facts: Mapping[str, Any], sources: Sequence[object]) -> str:
-    """What is known of a freshly trained painter, in Markdown; licence and limits are for its owner to add.
-
-    Args:
-        saved: what its config.json holds.
-        facts: of the training, as `qkv.systems.card.trained` takes them.
-        sources: where the training pictures come from.
-    """
+    """What is known of a freshly trained painter, in Markdown; licence and limits are for its owner to add."""
     model, codes = saved.model, saved.dvae
     sizes = (
         f"with those of the discrete VAE; {model.n_layers} layers, width {model.d_model}, feed-forward {model.d_ff}, "

@@ -25,19 +25,11 @@ def draw_codes(
     prime: Int[Tensor, "P"] | None = None,
     on_code: Callable[[], object] | None = None,
 ) -> Int[Tensor, "B S N"]:
-    """Pictures after captions, as codes.
+    """Pictures after captions, as codes; S for each caption, as the strategy says.
 
-    Args:
-        engine: runs the decoder.
-        captions: text tokens, padded on the right.
-        lengths: real tokens of each caption.
-        strategy: how codes are chosen; S pictures for each caption. Sampling draws for each caption by itself.
-        guidance: how closely to follow the caption (`Guided`); 1 is as the model was trained.
-        prime: the first codes of all pictures, fewer than N; they are given and not written.
-        on_code: called when another code of every picture has been chosen.
-
-    Raises:
-        QkvError: the options contradict one another.
+    Captions are tokens, padded on the right, of which `lengths` are real; sampling draws for each by itself. With a
+    `guidance` (`Guided`) of 1 they are followed as the model was trained. The `prime` is the first codes of all
+    pictures, fewer than N, given and not written. `on_code` is called when another code of every picture is chosen.
     """
     begin, n_codes = engine.model.begin, engine.model.config.image_length
     captions, lengths = captions.to(engine.device), lengths.to(engine.device)

@@ -1,8 +1,6 @@
 """How likely a painter finds captions, and pictures after them: what training minimises and validation tells."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,40 +14,16 @@ from qkv.systems.painter.pipeline import Painter
 _PADDING = -100  # no token, and so no target
 
 
-@dataclass(frozen=True)
-class Likelihood:
-    """Of captioned pictures.
-
-    Attributes:
-        text: nats a token of a caption.
-        image: nats a code of a picture.
-    """
-
-    text: float
-    image: float
-
-    @property
-    def of_codes(self) -> float:
-        """The geometric mean of the probabilities of the right codes, from 0 to 1."""
-        return math.exp(-self.image)
-
-
-def likelihood(painter: Painter, batches: Iterable[CaptionBatch]) -> Likelihood:
-    """How well captions tell what their pictures look like.
-
-    Args:
-        painter: what `qkv.load` returns.
-        batches: the captioned pictures, as codes.
-    """
-    sums, amounts = [0.0, 0.0], [0.0, 0.0]
+def likelihood(painter: Painter, batches: Iterable[CaptionBatch]) -> tuple[float, float]:
+    """Nats a token of captions, and nats a code of the pictures after them."""
+    totals = torch.zeros(2, 2, dtype=torch.float64)
     for batch in batches:
         assert batch.codes is not None
         logits = painter.run(batch.captions, batch.lengths, batch.codes)
-        nats_of_both = sums_of_nats(logits, to_device(batch, logits[0].device))
-        for part, (nats, amount) in enumerate(zip(nats_of_both, tokens_of(batch))):
-            sums[part] += nats.item()
-            amounts[part] += amount
-    return Likelihood(*(total / amount for total, amount in zip(sums, amounts)))
+        nats = torch.stack(sums_of_nats(logits, to_device(batch, logits[0].device)))
+        totals += torch.stack([nats.cpu(), torch.tensor(tokens_of(batch))])
+    text, image = (totals[0] / totals[1]).tolist()
+    return text, image
 
 
 def tokens_of(batch: CaptionBatch) -> tuple[float, float]:

@@ -53,35 +53,17 @@ class DrawingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture with what it was made from.
-
-    Attributes:
-        image: the picture.
-        codes: its codes, row by row.
-        score: what candidates were ordered by: with `rerank`, how much likelier the caption makes the codes, in nats;
-            with a `scorer`, what that says of the picture. None if they were not ordered.
-    """
+    """A picture with its codes, row by row, and what candidates were ordered by, if they were."""
 
     image: Image.Image
     codes: Int[Tensor, "N"]
-    score: float | None = None
+    score: float | None = (
+        None  # with `rerank` how much likelier the caption makes the codes, in nats; else the scorer's
+    )
 
 
 class Painter:
-    """A trained DALL-E.
-
-    Args:
-        saved: what its config.json holds.
-        tokenizer: of captions.
-        engine: runs the decoder.
-        codes: pictures to codes and back.
-
-    Attributes:
-        model: the decoder.
-        codes: pictures to codes and back, by the discrete VAE that it draws with.
-        tokenizer: of captions.
-        guidance: how closely it follows captions unless it is told otherwise.
-    """
+    """A trained DALL-E: `model` is the decoder, `codes` the discrete VAE that it draws with."""
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
         self.model, self.codes, self._engine = engine.model, codes, engine
@@ -89,15 +71,7 @@ class Painter:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Painter":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json, weights and a tokenizer.
-            device: where to run; the accelerator if there is one unless given.
-
-        Raises:
-            QkvError: something is missing, damaged or does not fit together.
-        """
+        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
         saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
         if len(tokenizer) != saved.vocabulary:
             raise QkvError(
@@ -122,24 +96,13 @@ class Painter:
     ) -> list[list[Image.Image]]: ...
 
     def draw(
-        self,
-        captions: str | list[str],
-        *,
-        progress: Progress | None = None,
-        **options: Unpack[DrawingOptions],
+        self, captions: str | list[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
     ) -> list[Image.Image] | list[list[Image.Image]]:
         """Pictures for a caption, or for each of a list of them, which then gives a list of lists.
 
         The same seed gives the same picture, by itself and anywhere in a batch; more pictures leave the first as they
-        were.
-
-        Args:
-            captions: what to draw.
-            progress: called with the codes chosen so far and how many there will be, of all pictures.
-            **options: as `drawings` takes them.
-
-        Raises:
-            QkvError: as `drawings`.
+        were. `progress` is called with the codes chosen so far and how many there will be, of all pictures; the options
+        and errors are those of `drawings`.
         """
         if isinstance(captions, str):
             return self.draw([captions], progress=progress, **options)[0]
@@ -221,21 +184,11 @@ class Painter:
         prime: Int[Tensor, "P"] | None = None,
         progress: Progress | None = None,
     ) -> list[Int[Tensor, "S N"]]:
-        """Codes of pictures after captions that are tokens already, some of them at a time.
-
-        Args:
-            tokens: of the captions, padded on the right.
-            lengths: real tokens of each caption.
-            strategy: how codes are chosen; S pictures for each caption.
-            guidance: how closely to follow the caption.
-            prime: the first codes of all pictures, which are given.
-            progress: as `drawings` takes it.
-        """
+        """Codes of pictures after captions that are tokens already (`draw_codes`), some of them at a time."""
         each = self.model.config.image_length - (0 if prime is None else len(prime))
         done, total = 0, len(tokens) * strategy.n * each
-        captions_at_once = max(_ROWS // strategy.n, 1)
         drawn: list[Int[Tensor, "S N"]] = []
-        for part in torch.arange(len(tokens)).split(captions_at_once):
+        for part in torch.arange(len(tokens)).split(max(_ROWS // strategy.n, 1)):
             samples = []
             for first in range(0, strategy.n, _ROWS):
                 here = replace(strategy, first=first, n=min(_ROWS, strategy.n - first))
@@ -264,12 +217,7 @@ class Painter:
         return self._engine.forward(captions, lengths, codes)
 
     def frames(self, drawing: Drawing, every: int = 1) -> Iterator[Image.Image]:
-        """A picture as it forms, code by code; what is not drawn yet is grey.
-
-        Args:
-            drawing: what becomes of it.
-            every: codes from one frame to the next, from 1 up. The last frame is the whole picture.
-        """
+        """A picture as it forms, `every` so many codes, and whole at last; what is not drawn yet is grey."""
         cell, grid = self.codes.model.config.cell, self.codes.model.config.grid
         frame = Image.new(drawing.image.mode, drawing.image.size, (_NOT_YET,) * len(drawing.image.getbands()))
         yield frame.copy()
@@ -300,18 +248,14 @@ class Painter:
         """What the caption adds to the log-probability of each picture."""
         gains = []
         for part in codes.split(_ROWS // 2):
-            captions = tokens.expand(2 * len(part), -1)
-            lengths = torch.cat([length.expand(len(part)), torch.zeros_like(length).expand(len(part))])
             both = part.repeat(2, 1)
-            _, logits = self.run(captions, lengths, both)
-            with_caption, without = _log_probability(logits, both.to(logits.device)).chunk(2)
-            gains += (with_caption - without).tolist()
+            lengths = torch.stack([length, torch.zeros_like(length)]).repeat_interleave(len(part))
+            _, logits = self.run(tokens.expand(len(both), -1), lengths, both)
+            targets = both.flatten().to(logits.device)
+            nats = F.cross_entropy(logits.float().flatten(0, 1), targets, reduction="none")
+            with_caption, without = nats.view_as(both).sum(dim=1).chunk(2)
+            gains += (without - with_caption).tolist()
         return gains
-
-
-def _log_probability(logits: Float[Tensor, "B N K"], codes: Int[Tensor, "B N"]) -> Float[Tensor, "B"]:
-    nats = F.cross_entropy(logits.float().flatten(0, 1), codes.flatten(), reduction="none")
-    return -nats.view_as(codes).sum(dim=1)
 
 
 Pipeline = Painter

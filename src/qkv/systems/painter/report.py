@@ -11,17 +11,18 @@ from typing import Any, Unpack
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
 from qkv.data.captions.evaluation import EvaluationData, Prompt
-from qkv.data.pictures.listing import EvenSample, PictureList
+from qkv.data.pictures.listing import EvenSample, PictureBatch, PictureList
 from qkv.data.pictures.preprocessing import to_pixels
 from qkv.errors import QkvError
 from qkv.metrics.distances import mean_pairwise_distance, nearest_distances
 from qkv.metrics.fid import frechet_distance
-from qkv.systems.codes.report import CodebookReport, CodesMeter, CodesReport
+from qkv.systems.codes.report import CodebookReport, CodesReport
+from qkv.systems.codes.report import report as reconstruct
 from qkv.systems.judge import ClassReader, named_label
 from qkv.systems.painter.pipeline import DrawingOptions, Painter
 
@@ -43,12 +44,7 @@ class ClassFidelity:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How often a classifier reads from a picture what its caption says.
-
-    Attributes:
-        share: of all pictures, from 0 to 1.
-        classes: of those of each class that a caption names.
-    """
+    """How often a classifier reads from a picture what its caption says: of all pictures, from 0 to 1, and by class."""
 
     share: float
     classes: tuple[ClassFidelity, ...]
@@ -72,49 +68,29 @@ class Distances:
 class NearestReport:
     """How near pictures are to training pictures; a painter that knows these by heart is nearer than real ones are.
 
-    Attributes:
-        train: number of training pictures.
-        drawn: from drawn pictures.
-        real: from as many real ones that were not trained on, or from all there are.
-        reconstructed: from what the codes leave of these. It is what to compare `drawn` with, since whatever is a
-            little blurred is nearer to everything.
+    What to compare `drawn` with is `reconstructed`, since whatever is a little blurred is nearer to everything.
     """
 
-    train: int
+    train: int  # number of training pictures
     drawn: Distances
-    real: Distances
-    reconstructed: Distances
+    real: Distances  # of as many pictures that were not trained on, or of all there are
+    reconstructed: Distances  # of what the codes leave of these
 
 
 @dataclass(frozen=True)
 class PainterReport:
-    """Scores of a painter.
-
-    Attributes:
-        prompts: the captions.
-        images: the pictures drawn for each.
-        left_out: one line for each picture or caption that is left out.
-        codebook: of the codes of drawn pictures.
-        reconstruction: of the real pictures.
-        fidelity: None without a judge.
-        diversity: the mean distance of two pictures of the same caption, as a root mean square of differences between
-            pixels, from 0 to 1; None if there is one picture of each.
-        nearest: None if the training pictures are unknown.
-        fid: the Fréchet distance of drawn from real pictures over the judge's features; None if there is no judge or
-            too few pictures.
-        why_no_fid: which of these; empty if there is one.
-    """
+    """Scores of a painter."""
 
     prompts: tuple[Prompt, ...]
-    images: list[list[Image.Image]]
-    left_out: tuple[str, ...]
-    codebook: CodebookReport
-    reconstruction: CodesReport
-    fidelity: Fidelity | None
-    diversity: float | None
-    nearest: NearestReport | None
-    fid: float | None
-    why_no_fid: str
+    images: list[list[Image.Image]]  # the pictures drawn for each
+    left_out: tuple[str, ...]  # one line for each picture or caption that is left out
+    codebook: CodebookReport  # of the codes of drawn pictures
+    reconstruction: CodesReport  # of the real pictures
+    fidelity: Fidelity | None  # None without a judge
+    diversity: float | None  # mean distance of two pictures of a caption, measured as in `Distances`; None for one each
+    nearest: NearestReport | None  # None if the training pictures are unknown
+    fid: float | None  # Fréchet distance of drawn from real pictures over the judge's features
+    why_no_fid: str  # empty if there is one
 
     @property
     def drawn(self) -> int:
@@ -123,18 +99,11 @@ class PainterReport:
 
     def to_json(self) -> dict[str, Any]:
         """The fields but for the pictures themselves, as plain lists and numbers."""
-        return {
-            "captions": len(self.prompts),
-            "pictures": self.drawn,
-            "left_out": self.left_out,
-            "codebook": asdict(self.codebook),
-            "reconstruction": self.reconstruction.to_json(),
-            "fidelity": self.fidelity and asdict(self.fidelity),
-            "diversity": self.diversity,
-            "nearest": self.nearest and asdict(self.nearest),
-            "fid": self.fid,
-            "why_no_fid": self.why_no_fid,
-        }
+        fields = {name: value for name, value in vars(self).items() if name not in ("prompts", "images")}
+        for name in ("codebook", "fidelity", "nearest"):
+            fields[name] = fields[name] and asdict(fields[name])
+        fields["reconstruction"] = self.reconstruction.to_json()
+        return {"captions": len(self.prompts), "pictures": self.drawn, **fields}
 
 
 def report(
@@ -148,14 +117,9 @@ def report(
 ) -> PainterReport:
     """Draw pictures for captions and measure them.
 
-    Args:
-        painter: what `qkv.load` returns.
-        data: captions with their pictures, and the pictures that the painter was trained on, if known.
-        judge: reads classes from pictures. The class of a caption is that of its picture, if that has one; else it is
-            the one label of the judge that the caption names (`named_label`).
-        limit: draw no more than so many captions, evenly chosen.
-        progress: called now and then.
-        **options: as `Painter.drawings` takes them; `n` is the number of pictures for each caption.
+    The judge reads classes from pictures. The class of a caption is that of its picture, if that has one; else it is
+    the one label of the judge that the caption names (`named_label`). With a limit no more than so many captions are
+    drawn, chosen by chance, but always the same. The options are those of `Painter.drawings`.
 
     Raises:
         QkvError: there is no caption that the painter can read, the class of a caption is not known to the judge, no
@@ -165,7 +129,14 @@ def report(
     prompts, left_out = _readable(data.prompts, painter)
     prompts = _some(prompts, limit or len(prompts))
     wanted = [] if judge is None else [_label(prompt, judge.labels) for prompt in prompts]
-    images, codes = _draw(painter, prompts, options, tell)
+    each = painter.model.config.image_length
+    drawings = painter.drawings(
+        [prompt.text for prompt in prompts],
+        **options,
+        progress=lambda done, total: tell("drawing", done // each, total // each),
+    )
+    images = [[drawing.image for drawing in row] for row in drawings]
+    codes = torch.cat([drawing.codes for row in drawings for drawing in row])
     drawn = torch.stack([to_pixels(image) for row in images for image in row])
     why_no_fid = _why_no_fid(judge, len(drawn), len(data.pictures))
     real = _Real.measure(painter, data, judge if not why_no_fid else None, len(drawn), tell)
@@ -174,7 +145,7 @@ def report(
         prompts=prompts,
         images=images,
         left_out=(*data.left_out, *left_out),
-        codebook=CodebookReport.of(codes.flatten().bincount(minlength=painter.codes.model.config.codes)),
+        codebook=CodebookReport.of(codes.bincount(minlength=painter.codes.model.config.codes)),
         reconstruction=real.codes,
         fidelity=None if judge is None else _fidelity(judge, wanted, images, tell),
         diversity=_diversity(drawn, len(images[0])),
@@ -184,20 +155,15 @@ def report(
     )
 
 
-def _readable(prompts: Sequence[Prompt], painter: Painter) -> tuple[tuple[Prompt, ...], list[str]]:
-    """Those of the captions that the painter can read, and a line for each other one.
-
-    Raises:
-        QkvError: there are none.
-    """
-    lengths = [len(row) for row in painter.tokenizer.encode([prompt.text for prompt in prompts])]
-    most = painter.model.config.text_length
-    good = tuple(prompt for prompt, length in zip(prompts, lengths) if 0 < length <= most)
-    left_out = [
-        f"the caption {prompt.text[:40]!r} has {length:,} tokens, the model reads 1 to {most}"
-        for prompt, length in zip(prompts, lengths)
-        if not 0 < length <= most
-    ]
+def _readable(prompts: Sequence[Prompt], painter: Painter) -> tuple[list[Prompt], list[str]]:
+    """Those of the captions that the painter can read, one at least, and a line for each other one."""
+    good, left_out, most = list[Prompt](), list[str](), painter.model.config.text_length
+    for prompt, row in zip(prompts, painter.tokenizer.encode([prompt.text for prompt in prompts])):
+        if 0 < len(row) <= most:
+            good.append(prompt)
+        else:
+            said = f"the caption {prompt.text[:40]!r} has {len(row):,} tokens, the model reads 1 to {most}"
+            left_out.append(said)
     if not good:
         raise QkvError(f"there is no caption to draw{f'; the first: {left_out[0]}' if left_out else ''}")
     return good, left_out
@@ -216,20 +182,6 @@ def _label(prompt: Prompt, labels: Sequence[str]) -> int:
     return named_label(prompt.text if prompt.label is None else prompt.label, labels)
 
 
-def _draw(
-    painter: Painter, prompts: Sequence[Prompt], options: DrawingOptions, tell: Progress
-) -> tuple[list[list[Image.Image]], Int[Tensor, "D N"]]:
-    """Pictures for each caption, and the codes of all of them."""
-    each = painter.model.config.image_length
-    drawings = painter.drawings(
-        [prompt.text for prompt in prompts],
-        **options,
-        progress=lambda done, total: tell("drawing", done // each, total // each),
-    )
-    codes = torch.stack([drawing.codes for row in drawings for drawing in row])
-    return [[drawing.image for drawing in row] for row in drawings], codes
-
-
 def _fidelity(
     judge: ClassReader, wanted: Sequence[int], images: Sequence[Sequence[Image.Image]], tell: Progress
 ) -> Fidelity:
@@ -245,41 +197,30 @@ def _fidelity(
 
 @dataclass(frozen=True)
 class _Real:
-    """What is found out about real pictures.
+    """What is found out about real pictures."""
 
-    Attributes:
-        codes: how they come back from their codes.
-        sample: at most as many of them as were drawn, if they are to be compared with training pictures.
-        decoded: what their codes leave of these.
-        features: the judge's, of all of them, if these are needed.
-    """
-
-    codes: CodesReport
-    sample: UInt8[Tensor, "S C H W"]
-    decoded: UInt8[Tensor, "S C H W"]
-    features: Float[Tensor, "M D"]
+    codes: CodesReport  # how they come back from their codes
+    sample: UInt8[Tensor, "S C H W"]  # at most as many as were drawn, if they are to be compared with training pictures
+    decoded: UInt8[Tensor, "S C H W"]  # what their codes leave of these
+    features: Float[Tensor, "M D"]  # the judge's, of all of them, if these are needed
 
     @classmethod
     def measure(
         cls, painter: Painter, data: EvaluationData, judge: ClassReader | None, drawn: int, tell: Progress
     ) -> "_Real":
-        total, preprocessing = len(data.pictures), painter.codes.preprocessing
-        meter, unreadable, done = CodesMeter(painter.codes, total), list[str](), 0
-        chosen = EvenSample(total, 0 if data.train is None else drawn)
-        blank = torch.empty(0, preprocessing.channels, preprocessing.size, preprocessing.size, dtype=torch.uint8)
-        sample, decoded, features = [blank], [blank], list[Tensor]()
-        for batch in data.pictures.batches(preprocessing):
-            if batch.numbers:
-                _, back = meter.add(batch.numbers, preprocessing.normalise(batch.pixels))
-                rows = chosen.rows(batch.numbers)
-                sample.append(batch.pixels[rows])
-                decoded.append((back[rows] * 255).round().byte())
-                features += [] if judge is None else [judge.features(_arrays(batch.pixels))]
-            unreadable += batch.unreadable
-            done += len(batch.numbers) + len(batch.unreadable)
-            tell("real pictures", done, total)
+        chosen = EvenSample(len(data.pictures), 0 if data.train is None else drawn)
+        sample, decoded, features = list[Tensor](), list[Tensor](), list[Tensor]()
+
+        def look(batch: PictureBatch, reconstructed: Float[Tensor, "B C H W"]) -> None:
+            rows = chosen.rows(batch.numbers)
+            sample.append(batch.pixels[rows])
+            decoded.append((reconstructed[rows] * 255).round().byte())
+            if judge is not None:
+                features.append(judge.features(_arrays(batch.pixels)))
+
+        codes = reconstruct(painter.codes, data.pictures, partial(tell, "real pictures"), look)
         found = torch.cat(features) if features else torch.empty(0, 0)
-        return cls(meter.report(unreadable), torch.cat(sample), torch.cat(decoded), found)
+        return cls(codes, torch.cat(sample), torch.cat(decoded), found)
 
 
 def _diversity(drawn: UInt8[Tensor, "D C H W"], each: int) -> float | None:

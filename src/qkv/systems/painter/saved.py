@@ -12,24 +12,15 @@ from qkv.systems.codes.saved import Saved as SavedCodes
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A painter, but for its weights and its tokenizer.
-
-    Attributes:
-        model: sizes and choices of the decoder.
-        vocabulary: tokens of captions.
-        languages: of the captions that it was trained on, as far as they are known.
-        dvae: sizes and choices of the discrete VAE that it draws with.
-        preprocessing: from a picture to what the discrete VAE reads.
-        guidance: how closely it follows captions (`qkv.generation.Guided`) unless it is told otherwise.
-    """
+    """A painter, but for its weights and its tokenizer."""
 
     system: ClassVar[str] = "painter"
     model: DalleConfig
-    vocabulary: int
-    languages: tuple[str, ...] = ()
-    dvae: DVAEConfig
-    preprocessing: Preprocessing
-    guidance: float = 1.0
+    vocabulary: int  # tokens of captions
+    languages: tuple[str, ...] = ()  # of the captions that it was trained on, as far as they are known
+    dvae: DVAEConfig  # what it draws with
+    preprocessing: Preprocessing  # to what the discrete VAE reads
+    guidance: float = 1.0  # how closely it follows captions (`qkv.generation.Guided`) unless it is told otherwise
 
     @property
     def knows(self) -> str:

@@ -2,30 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qkv.data.captions.measure import CaptionMeasure, measure_captions
+from qkv.data.captions.measure import CaptionMeasure
 from qkv.data.captions.sources import CaptionSource
 from qkv.errors import QkvError
 from qkv.model_directory import find_model, read_saved
 from qkv.models.dalle import DalleConfig
 from qkv.reporter import Reporter
+from qkv.systems import suggestion
 from qkv.systems.codes import SYSTEM as CODES
 from qkv.systems.codes.saved import Saved as SavedCodes
 from qkv.systems.naming import check_system
 from qkv.systems.painter.saved import Saved
-from qkv.systems.suggestion import (
-    captions_at,
-    measured,
-    name_of,
-    next_step,
-    sources_of,
-    text_length,
-    training,
-    with_corpora,
-)
 from qkv.systems.system import Asked, Suggested
 
 _PARTS = 4
@@ -54,29 +44,22 @@ _SIZES = (
 
 def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
     """What is there, if it is pictures with captions; in a few words."""
-    return None if options.keys() - {"codes"} else captions_at(data)
+    return None if options.keys() - {"codes"} else suggestion.captions_at(data)
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits captioned pictures.
-
-    Raises:
-        QkvError: there is no discrete VAE yet, or the pictures or their captions cannot be found.
-    """
-    sources, codes = sources_of(CaptionSource, asked), asked.options.get("codes", "")
-    first = next_step("qkv train {data} --system codes --out CODES", asked.data[0]).format()
+    """The recipe that suits captioned pictures; a QkvError where these, their captions or their codes are missing."""
+    sources, codes = suggestion.sources_of(CaptionSource, asked), asked.options.get("codes", "")
+    first = suggestion.next_step("qkv train {data} --system codes --out CODES", asked.data[0]).format()
     if not codes:
         raise QkvError(f"a painter needs --codes, the codes that it draws with; train them first: {first}")
     check_system(codes, CODES, "make codes of pictures", f"train one that can: {first}")
     grid = read_saved(find_model(codes), SavedCodes).model.grid
-    found = CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
+    found = suggestion.measured_captions(sources, reporter)
     sections, reason = sizes(found, grid, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(
-        sections={"codes": codes, **with_corpora(sections, sources)},
-        reason=reason,
-        name=name_of(asked.data[0]),
-        next_step='when this is done: qkv draw {run} "A CAPTION"',
-    )
+    sections = {"codes": codes, **suggestion.with_corpora(sections, sources)}
+    name, then = suggestion.name_of(asked.data[0]), 'when this is done: qkv draw {run} "A CAPTION"'
+    return Suggested(sections=sections, reason=reason, name=name, next_step=then)
 
 
 def sizes(
@@ -84,16 +67,21 @@ def sizes(
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without codes and corpus, and the reason for them in one line.
 
-    Args:
-        found: what the pictures and their captions are like.
-        grid: codes along a side of a picture.
-        on_accelerator: whether a GPU trains it. A CPU takes batches in parts that several processes can share.
-        initial: the painter to start from, whose sizes and vocabulary are kept. It needs fewer epochs and smaller steps
-            than new weights.
+    A CPU takes batches in parts that several processes can share. A painter to start from keeps its sizes and
+    vocabulary, and needs fewer epochs and smaller steps than new weights.
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model, vocabulary, epochs, peak = _decoder(size, found.longest, grid), size.vocabulary, size.epochs, 1e-3
+    model = DalleConfig(
+        grid=grid,
+        text_length=suggestion.text_length(found.longest),
+        d_model=size.d_model,
+        d_ff=4 * size.d_model,
+        n_layers=size.n_layers,
+        n_heads=size.d_model // 32,
+        dropout=size.dropout,
+    )
+    vocabulary, epochs, peak = size.vocabulary, size.epochs, 1e-3
     if initial is not None:
         model, vocabulary = replace(initial.model, dropout=size.dropout), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4
@@ -104,7 +92,7 @@ def sizes(
         "data": {"batch_size": batch // parts, "text_length": model.text_length},
         "tokenizer": {"vocabulary": vocabulary},
         "model": asdict(model),
-        "training": {**training(steps, parts), "learning_rate": peak, "weight_decay": 0.01, "beta2": 0.98},
+        "training": {**suggestion.training(steps, parts), "learning_rate": peak, "weight_decay": 0.01, "beta2": 0.98},
     }
     reason = (
         f"{pictures:,} pictures, {grid} x {grid} codes each: captions of up to {model.text_length} tokens, "
@@ -112,15 +100,3 @@ def sizes(
         "pictures"
     )
     return sections, reason
-
-
-def _decoder(size: _Size, longest: int, grid: int) -> DalleConfig:
-    return DalleConfig(
-        grid=grid,
-        text_length=text_length(longest),
-        d_model=size.d_model,
-        d_ff=4 * size.d_model,
-        n_layers=size.n_layers,
-        n_heads=size.d_model // 32,
-        dropout=size.dropout,
-    )

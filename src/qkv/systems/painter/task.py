@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from qkv.models.weights import count, get_weights, part_of, set_weights
 from qkv.runtime.engine import Engine
 from qkv.systems.codes import SYSTEM as CODES_SYSTEM
 from qkv.systems.codes.pipeline import Codes
-from qkv.systems.initial import refuse_other_sizes
+from qkv.systems.initial import refuse_other_sizes, sizes_of
 from qkv.systems.painter.card import card
 from qkv.systems.painter.likelihood import likelihood, sums_of_nats, tokens_of
 from qkv.systems.painter.pipeline import CODES, DECODER, TOKENIZER, Painter
@@ -48,9 +48,6 @@ class PainterConfig:
 
     Attributes:
         codes: the discrete VAE that makes codes of pictures: a model directory or a run.
-        data: what to train and validate on.
-        tokenizer: how to cut captions into tokens.
-        model: its sizes.
         text_weight: of a caption's tokens in the loss; the codes have the rest (section 2.2).
         caption_dropout: share of training pictures that are shown without their caption, which guidance needs (Ho &
             Salimans 2022, section 3.2).
@@ -95,19 +92,14 @@ class PainterTask(Task[Dalle, CaptionData]):
     score = "code_likelihood"
 
     def __init__(self, config: PainterConfig, data: CaptionData, model: Dalle, codes: Codes, setting: Setting) -> None:
-        self.config, self.data, self.model = config, data, model
-        self._codes, self._seed, self._folder = codes, setting.seed, setting.folder
-        self._drawings = b""
+        self.config, self.data, self.model, self._codes = config, data, model, codes
+        self._seed, self._folder, self._drawings = setting.seed, setting.folder, b""
 
     @classmethod
     def create(cls, config: PainterConfig, setting: Setting) -> "PainterTask":
-        """Find the pictures, make codes of them, report on them, and build a model.
+        """As in `Task`, with codes of all pictures; the tokenizer of the initial model is kept.
 
-        The run keeps a copy of the discrete VAE; `drawings.png` is drawn there at each validation. Tokenizer and
-        weights of the initial model are kept.
-
-        Raises:
-            QkvError: the data or the discrete VAE cannot be used, or the initial model is of other sizes or codes.
+        The run keeps a copy of the discrete VAE; `drawings.png` is drawn there at each validation.
         """
         say, initial, place = setting.reporter.say, setting.initial, setting.folder / "data"
         folder = _find_codes(config.codes, setting.folder / "codes")
@@ -122,16 +114,18 @@ class PainterTask(Task[Dalle, CaptionData]):
         where = place, setting.seed, setting.reporter
         data = CaptionData.open(config.data, config.tokenizer, codes.preprocessing, *where, trained)
         say(data.report.to_table())
-        encoder = PictureEncoder(codes.encode_images, sizes.codes, folder / WEIGHTS)
-        data.encode(encoder, place, setting.reporter)
+        data.encode(PictureEncoder(codes.encode_images, sizes.codes, folder / WEIGHTS), place, setting.reporter)
         model = Dalle(config.model, len(data.tokenizer), sizes.codes)
         if initial is not None:
             set_weights(model, part_of(read_weights(initial), DECODER), str(initial))
         say(
             f"{count(get_weights(model)):,} parameters, vocabulary {len(data.tokenizer):,}; "
-            f"{config.model.image_length} codes of {sizes.codes:,} a picture",
+            f"{config.model.image_length} codes of {sizes.codes:,} a picture"
         )
-        _keep(folder, setting.folder / "codes")
+        if not (kept := setting.folder / "codes").exists():  # the run goes on where the original has changed or gone
+            with atomic_folder(kept) as temporary:
+                for file in folder.iterdir():
+                    shutil.copyfile(file, temporary / file.name)
         return cls(config, data, model, codes, setting)
 
     def batch(self, epoch: int, index: int) -> CaptionBatch:
@@ -156,18 +150,13 @@ class PainterTask(Task[Dalle, CaptionData]):
         return {"text tokens": weight * text, "codes": (1 - weight) * image}
 
     def evaluate(self) -> dict[str, float]:
-        """How well captions tell what their pictures look like; draws a few validation captions too.
-
-        Returns:
-            `loss`; `text` and `image`, nats a token; `code_likelihood`, the geometric mean of the probabilities of
-            the right codes, in percent.
-        """
+        """How well captions tell what their pictures look like, in nats a token; draws a few of them too."""
         painter = Painter(self._saved, self.data.tokenizer, Engine(self.model), self._codes)
-        found = likelihood(painter, self.data.validation_batches())
-        weight = self.config.text_weight
+        text, image = likelihood(painter, self.data.validation_batches())
         self._draw(painter)
-        loss = weight * found.text + (1 - weight) * found.image
-        return {"loss": loss, "text": found.text, "image": found.image, "code_likelihood": 100 * found.of_codes}
+        loss = self.config.text_weight * text + (1 - self.config.text_weight) * image
+        right = 100 * math.exp(-image)  # the geometric mean of the probabilities of the right codes, in percent
+        return {"loss": loss, "text": text, "image": image, "code_likelihood": right}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a model directory that holds the decoder and the discrete VAE."""
@@ -207,11 +196,7 @@ def _mix(codes: Int[Tensor, "B N"], share: float) -> Int[Tensor, "B N"]:
 
 
 def _find_codes(name: str, kept: Path) -> Path:
-    """The folder of the discrete VAE that a run has kept, or else of the named one.
-
-    Raises:
-        QkvError: there is no such model, or it is of another system.
-    """
+    """The folder of the discrete VAE that a run has kept, or else of the named one; a QkvError if it is none."""
     if kept.exists():
         folder, original = kept, (local_model(name) or kept) / WEIGHTS
         if original.is_file() and not filecmp.cmp(original, kept / WEIGHTS, shallow=False):
@@ -226,24 +211,12 @@ def _find_codes(name: str, kept: Path) -> Path:
     return folder
 
 
-def _keep(codes: Path, place: Path) -> None:
-    """Copy a discrete VAE into a run, which then goes on even where the original has changed or gone."""
-    if not place.exists():
-        with atomic_folder(place) as temporary:
-            for file in codes.iterdir():
-                shutil.copyfile(file, temporary / file.name)
-
-
 def _tokenizer_of(initial: Path, config: PainterConfig, codes: Codes) -> Tokenizer:
     """The tokenizer of the painter to start from, once its sizes and its codes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
-    asked, known = (
-        {f"model.{name}": size for name, size in asdict(model).items()} | {"tokenizer.vocabulary": vocabulary}
-        for model, vocabulary in ((config.model, config.tokenizer.vocabulary), (saved.model, saved.vocabulary))
-    )
-    refuse_other_sizes(asked, known)
-    theirs = part_of(read_weights(initial), CODES)
-    # As they may have been stored.
+    asked = sizes_of(config.model, config.tokenizer.vocabulary)
+    refuse_other_sizes(asked, sizes_of(saved.model, saved.vocabulary))
+    theirs = part_of(read_weights(initial), CODES)  # may have been stored with half the digits
     ours = {name: weight.half().cpu() for name, weight in get_weights(codes.model).items()}
     if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name].half()) for name in ours):
         raise QkvError(f"codes: {config.codes} is not the discrete VAE that {initial} draws with: choose that one")

@@ -97,15 +97,9 @@ def draw(
     judge = open_judge(scorer) if scorer else None
     painter = Painter.load(find_model(model))
     with TerminalReporter() as reporter:
-        drawings = painter.drawings(
-            captions,
-            prime=prime,
-            keep_rows=keep_rows,
-            rerank=rerank,
-            scorer=judge,
-            **_chosen(n=n, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance),
-            progress=partial(reporter.progress, "drawing codes"),
-        )
+        options = _chosen(n=n, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
+        options |= {"prime": prime, "keep_rows": keep_rows, "rerank": rerank, "scorer": judge}
+        drawings = painter.drawings(captions, **options, progress=partial(reporter.progress, "drawing codes"))
     write_bytes(out, draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
     if missing := find_fonts(printable("".join(captions)))[1]:
         print(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
@@ -116,7 +110,7 @@ def draw(
         print(f"how it forms: {gif}")
 
 
-def _chosen(**options: float | None) -> Any:
+def _chosen(**options: float | None) -> dict[str, Any]:
     """Keywords of `Painter.drawings`, those that are given."""
     return {name: value for name, value in options.items() if value is not None}
 
@@ -138,32 +132,24 @@ def _model_and_captions(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _write_gif(path: Path, frames: Iterable[Image.Image]) -> None:
-    first, *others = frames
-    scale = max(_SIDE // first.width, 1)
-    size = first.width * scale, first.height * scale
-    first, *others = (frame.resize(size, Image.Resampling.NEAREST) for frame in (first, *others))
-    each, last = round(1000 * _SECONDS / (len(others) + 1)), round(1000 * _LAST_SECONDS)
+    images = list(frames)
+    scale = max(_SIDE // images[0].width, 1)
+    size = images[0].width * scale, images[0].height * scale
+    first, *others = (image.resize(size, Image.Resampling.NEAREST) for image in images)
+    each, last = round(1000 * _SECONDS / len(images)), round(1000 * _LAST_SECONDS)
+    duration = [*([each] * len(others)), last]
     with atomic_file(path) as temporary:
-        first.save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=others,
-            duration=[*([each] * len(others)), last],
-            loop=0,
-        )
+        first.save(temporary, format="GIF", save_all=True, append_images=others, duration=duration, loop=0)
 
 
 def evaluate(
     model: Model,
     data: _Data,
     judge: Annotated[
-        str | None,
-        typer.Option(metavar="CLASSIFIER", help="Say how often it reads the caption's class in a picture."),
+        str | None, typer.Option(metavar="CLASSIFIER", help="Say how often it reads the caption's class in a picture.")
     ] = None,
     train: Annotated[
-        Path | None,
-        typer.Option(metavar="DATA", help="The training pictures, to find copies; a recipe names its own."),
+        Path | None, typer.Option(metavar="DATA", help="The training pictures, to find copies; a recipe names its own.")
     ] = None,
     n: _N = 4,
     limit: Annotated[int | None, typer.Option(min=1, help="Captions to draw, evenly chosen; or all.")] = None,
@@ -206,14 +192,13 @@ def evaluate(
 
 def _print_report(title: str, found: PainterReport, judge: str | None) -> None:
     real, nearest = found.reconstruction, found.nearest
-    rows = [
+    rows = [] if found.fidelity is None else [("class of the caption is read", f"{found.fidelity.share:.1%}", "", "")]
+    rows += [
         ("codebook use", f"{found.codebook.use:.1%}", "", f"{real.codebook.use:.1%}"),
         ("codebook perplexity", f"{found.codebook.perplexity:,.1f}", "", f"{real.codebook.perplexity:,.1f}"),
         ("PSNR", "", "", f"{real.psnr:.2f} dB"),
         ("SSIM", "", "", f"{real.ssim:.4f}"),
     ]
-    if found.fidelity is not None:
-        rows.insert(0, ("class of the caption is read", f"{found.fidelity.share:.1%}", "", ""))
     if found.diversity is not None:
         rows.append(("between two pictures of a caption", f"{found.diversity:.4f}", "", ""))
     if nearest is not None:

@@ -8,14 +8,7 @@ from qkv.systems.card import bullets, metrics_table, trained
 
 
 def card(model: CLIPConfig, candidates: int, facts: Mapping[str, Any], sources: Sequence[object]) -> str:
-    """What is known of a freshly trained scorer, in Markdown; licence and limits are for its owner to add.
-
-    Args:
-        model: sizes and choices.
-        candidates: among which validation looked.
-        facts: of the training, as `qkv.systems.card.trained` takes them.
-        sources: where the training pictures come from.
-    """
+    """What is known of a freshly trained scorer, in Markdown; licence and limits are for its owner to add."""
     image, text = model.image, model.text
     sizes = (
         f"pictures: {image.n_layers} layers, width {image.d_model}; captions of up to {text.text_length} tokens: "

@@ -20,23 +20,11 @@ from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.scorer.saved import Saved
 
 TOKENIZER = "tokenizer.model"
-
 _BATCH = 64  # pictures or captions at once, which bounds the memory
 
 
 class Scorer:
-    """A trained CLIP.
-
-    Args:
-        saved: what its config.json holds.
-        tokenizer: of captions.
-        engine: runs the two encoders.
-
-    Attributes:
-        model: the two encoders.
-        tokenizer: of captions.
-        preprocessing: from a picture to what the model reads.
-    """
+    """A trained CLIP: `model` has the two encoders; `tokenizer` and `preprocessing` make what they read."""
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[CLIP]) -> None:
         self.tokenizer, self.preprocessing = tokenizer, saved.preprocessing
@@ -44,15 +32,7 @@ class Scorer:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Scorer":
-        """Read a model folder.
-
-        Args:
-            folder: holds config.json, weights and a tokenizer.
-            device: where to run; the accelerator if there is one unless given.
-
-        Raises:
-            QkvError: something is missing, damaged or does not fit together.
-        """
+        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
         saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
         if len(tokenizer) != saved.vocabulary:
             raise QkvError(
@@ -64,37 +44,23 @@ class Scorer:
         return cls(saved, tokenizer, open_engine(model, device))
 
     def score(self, pictures: Picture | Sequence[Picture], captions: str | Sequence[str]) -> Float[Tensor, "P C"]:
-        """How well each picture goes with each caption.
+        """How well each picture goes with each caption: cosine similarities, from -1 to 1.
 
-        Args:
-            pictures: a picture or a list of them.
-            captions: a caption or a list of them.
-
-        Returns:
-            Cosine similarities, from -1 to 1: a picture a row, a caption a column. Only their order means something: a
-            model tells right from wrong at what scale it likes.
+        Only their order means something: a model tells right from wrong at what scale it likes.
 
         Raises:
-            QkvError: a picture cannot be read, or a caption is empty or too long.
+            QkvError: a picture cannot be read, or a caption is empty or too long; the message names it.
         """
         shown = [pictures] if isinstance(pictures, str | Path | bytes | Image.Image | np.ndarray) else pictures
         said = [captions] if isinstance(captions, str) else captions
         return self.embed_pictures(shown) @ self.embed_captions(said).T
 
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
-        """The cosine of each picture with a caption, as `Judge` says.
-
-        Raises:
-            QkvError: the caption is empty or too long.
-        """
+        """The cosine of each picture with a caption, as `Judge` says."""
         return self.score(list(images), caption)[:, 0].tolist()
 
     def embed_pictures(self, pictures: Sequence[Picture]) -> Float[Tensor, "P E"]:
-        """Pictures as vectors of length 1, whose products with those of captions are what `score` gives.
-
-        Raises:
-            QkvError: a picture cannot be read; the message names it.
-        """
+        """Pictures as vectors of length 1; errors as of `score`, whose cosines are their products with captions'."""
         found, how = [torch.empty(0, self.model.config.d_shared)], self.preprocessing
         for start in range(0, len(pictures), _BATCH):
             part = (open_picture(one, how.channels, how.shorter_side) for one in pictures[start : start + _BATCH])
@@ -102,11 +68,7 @@ class Scorer:
         return torch.cat(found)
 
     def embed_captions(self, captions: Sequence[str]) -> Float[Tensor, "C E"]:
-        """Captions as vectors of length 1.
-
-        Raises:
-            QkvError: a caption is empty or too long; the message names it.
-        """
+        """Captions as vectors of length 1; errors as of `score`."""
         read = read_captions(captions, self.tokenizer, self.model.config.text.text_length)
         found = [torch.empty(0, self.model.config.d_shared)]
         parts = zip(*(part.split(_BATCH) for part in read), strict=True)

@@ -15,19 +15,12 @@ from qkv.systems.scorer.pipeline import Scorer
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures, each with a caption of it.
-
-    Attributes:
-        images: the pictures in the shared space.
-        captions: the captions there.
-        pictures: a number for each picture, the same wherever it is shown.
-        tokens: of the captions, padded alike.
-    """
+    """Pictures and a caption of each, in the shared space."""
 
     images: Float[Tensor, "N E"]
     captions: Float[Tensor, "N E"]
-    pictures: Int[Tensor, "N"]
-    tokens: Int[Tensor, "N T"]
+    pictures: Int[Tensor, "N"]  # a number for each picture, the same wherever it is shown
+    tokens: Int[Tensor, "N T"]  # of the captions, padded alike
 
     @classmethod
     def of(cls, scorer: Scorer, batch: CaptionBatch) -> "Pairs":
@@ -46,45 +39,24 @@ class Pairs:
         return Pairs(*(part[rows] for part in vars(self).values()))
 
     @property
-    def cosines(self) -> Float[Tensor, "N N"]:
-        """How well each picture (rows) goes with each caption (columns)."""
-        return self.images @ self.captions.T
-
-    @property
     def right(self) -> Bool[Tensor, "N N"]:
         """Which captions are right for which pictures (`belong`)."""
         return belong(self.pictures, self.tokens)
 
 
-@dataclass(frozen=True)
-class ScorerReport:
-    """How often the best of the candidates is right (accuracy at 1), from 0 to 1.
+def report(pairs: Pairs, candidates: int, seed: int) -> tuple[float, float]:
+    """How often the best of the candidates is right (accuracy at 1): a caption for a picture; a picture for a caption.
 
-    Attributes:
-        image_to_text: of captions, for a picture.
-        text_to_image: of pictures, for a caption.
-    """
-
-    image_to_text: float
-    text_to_image: float
-
-
-def report(pairs: Pairs, candidates: int, seed: int) -> ScorerReport:
-    """Look for the caption of each picture and the picture of each caption.
-
-    Args:
-        pairs: the pictures and captions.
-        candidates: among how many; among all if there are fewer.
-        seed: of who stands among whom.
+    From 0 to 1. There are so many candidates, or all pairs if there are fewer; the seed says who stands among whom.
     """
     total = len(pairs.pictures)
-    found = [0, 0]
+    captions = pictures = 0
     for rows, new in candidate_sets(total, candidates, seed):
         here = pairs.chosen(rows)
-        cosines, right = here.cosines, here.right
-        found[0] += int(finds(cosines, right)[:new].sum())
-        found[1] += int(finds(cosines.T, right.T)[:new].sum())
-    return ScorerReport(*(count / total for count in found))
+        cosines, right = here.images @ here.captions.T, here.right
+        captions += int(finds(cosines, right)[:new].sum())
+        pictures += int(finds(cosines.T, right.T)[:new].sum())
+    return captions / total, pictures / total
 
 
 def candidate_sets(n_pairs: int, size: int, seed: int) -> Iterator[tuple[Int[Tensor, "C"], int]]:
@@ -99,12 +71,7 @@ def candidate_sets(n_pairs: int, size: int, seed: int) -> Iterator[tuple[Int[Ten
 
 
 def belong(pictures: Int[Tensor, "B"], captions: Int[Tensor, "B T"]) -> Bool[Tensor, "B B"]:
-    """Which captions (columns) are right for a picture (rows): those that it has in any of these pairs.
-
-    Args:
-        pictures: a number for each.
-        captions: tokens, padded alike.
-    """
+    """Which captions (columns) are right for a picture (rows): those that it has in any of these pairs."""
     same_picture = pictures[:, None] == pictures
     same_caption = (captions[:, None] == captions).all(dim=2)
     return same_picture.float() @ same_caption.float() > 0

@@ -9,19 +9,12 @@ from qkv.models.clip import CLIPConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A scorer, but for its weights and its tokenizer.
-
-    Attributes:
-        model: sizes and choices.
-        vocabulary: tokens of captions.
-        languages: of the captions that it was trained on, as far as they are known.
-        preprocessing: from a picture to what the model reads.
-    """
+    """A scorer, but for its weights and its tokenizer."""
 
     system: ClassVar[str] = "scorer"
     model: CLIPConfig
-    vocabulary: int
-    languages: tuple[str, ...] = ()
+    vocabulary: int  # tokens of captions
+    languages: tuple[str, ...] = ()  # of the captions that it was trained on, as far as they are known
     preprocessing: Preprocessing
 
     @property

@@ -2,24 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qkv.data.captions.measure import CaptionMeasure, measure_captions
+from qkv.data.captions.measure import CaptionMeasure
 from qkv.data.captions.sources import CaptionSource
+from qkv.data.pictures.preprocessing import fitting
 from qkv.reporter import Reporter
+from qkv.systems import suggestion
 from qkv.systems.scorer.saved import Saved
-from qkv.systems.suggestion import (
-    captions_at,
-    encoder,
-    measured,
-    name_of,
-    sources_of,
-    text_length,
-    training,
-    with_corpora,
-)
 from qkv.systems.system import Asked, Suggested
 
 _PARTS = 4
@@ -48,24 +39,17 @@ _SIZES = (
 
 def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
     """What is there, if it is pictures with captions; in a few words."""
-    return None if options else captions_at(data)
+    return None if options else suggestion.captions_at(data)
 
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
-    """The recipe that suits captioned pictures.
-
-    Raises:
-        QkvError: the pictures or their captions cannot be found, or none can be read.
-    """
-    sources = sources_of(CaptionSource, asked)
-    found = CaptionMeasure.joined([measured(one, partial(measure_captions, one, reporter)) for one in sources])
+    """The recipe that suits captioned pictures; a QkvError if there are none that can be read, or no captions."""
+    sources = suggestion.sources_of(CaptionSource, asked)
+    found = suggestion.measured_captions(sources, reporter)
     sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(
-        sections=with_corpora(sections, sources),
-        reason=reason,
-        name=f"{name_of(asked.data[0])}-scorer",
-        next_step='when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}',
-    )
+    then = 'when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}'
+    name = f"{suggestion.name_of(asked.data[0])}-scorer"
+    return Suggested(sections=suggestion.with_corpora(sections, sources), reason=reason, name=name, next_step=then)
 
 
 def sizes(
@@ -73,12 +57,9 @@ def sizes(
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    Args:
-        found: what the pictures and their captions are like.
-        on_accelerator: whether a GPU trains it. A CPU is given smaller pictures, and the batches of a step apart, so
-            that several processes can share them; a GPU has them in one, where a picture is told from more captions.
-        initial: the scorer to start from, whose sizes and vocabulary are kept. It needs fewer epochs and smaller steps
-            than new weights.
+    A CPU is given smaller pictures, and the batches of a step apart, so that several processes can share them; a GPU
+    has them in one, where a picture is told from more captions. A scorer to start from keeps its sizes and vocabulary,
+    and needs fewer epochs and smaller steps than new weights.
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
@@ -94,10 +75,10 @@ def sizes(
         "data": {"batch_size": batch, "text_length": text["text_length"]},
         "tokenizer": {"vocabulary": vocabulary},
         "model": model,
-        "training": {**training(steps, parts), "learning_rate": peak, "weight_decay": 0.05, "beta2": 0.98},
+        "training": {**suggestion.training(steps, parts), "learning_rate": peak, "weight_decay": 0.05, "beta2": 0.98},
     }
     if initial is not None:
-        sections |= {name: getattr(initial.preprocessing, name) for name in ("resize", "crop", "interpolation")}
+        sections |= fitting(initial.preprocessing)
     pixels = image["image_size"]
     reason = (
         f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {pixels} x {pixels} pixels, "
@@ -110,15 +91,11 @@ def sizes(
 
 def _model(size: _Size, found: CaptionMeasure, on_accelerator: bool) -> dict[str, Any]:
     """An encoder of pictures as a classifier's, and a shallower one of captions, which are short."""
-    image = encoder(size.d_model, size.n_layers, found.side, found.channels, on_accelerator)
+    image = suggestion.encoder(size.d_model, size.n_layers, found.side, found.channels, on_accelerator)
     text = {name: image[name] for name in ("d_model", "d_ff", "n_heads")}
-    return {
-        "image": {**image, "pool": "mean", "dropout": size.dropout},
-        "text": {
-            **text,
-            "text_length": text_length(found.longest),
-            "n_layers": max(size.n_layers // 2, 2),
-            "dropout": size.dropout,
-        },
-        "d_shared": size.d_model,
+    text |= {
+        "text_length": suggestion.text_length(found.longest),
+        "n_layers": max(size.n_layers // 2, 2),
+        "dropout": size.dropout,
     }
+    return {"image": {**image, "pool": "mean", "dropout": size.dropout}, "text": text, "d_shared": size.d_model}

@@ -1,7 +1,7 @@
 """Training CLIP: which caption of a batch is a picture's, and which picture a caption's (Radford et al. 2021)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qkv.data.captions.data import CaptionBatch, CaptionData, CaptionDataConfig
-from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize
+from qkv.data.pictures.preprocessing import Interpolation, Preprocessing, Resize, fitting
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.figures.gallery import draw_samples
 from qkv.files import atomic_file
@@ -19,7 +19,7 @@ from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.clip import CLIP, CLIPConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
-from qkv.systems.initial import refuse_other_sizes
+from qkv.systems.initial import refuse_other_sizes, sizes_of
 from qkv.systems.scorer.card import card
 from qkv.systems.scorer.pipeline import TOKENIZER, Scorer
 from qkv.systems.scorer.report import Pairs, belong, report
@@ -33,13 +33,9 @@ class ScorerConfig:
 
     Attributes:
         data: what to train and validate on. Its batch size is how many captions a picture is told from.
-        tokenizer: how to cut captions into tokens.
-        model: its sizes.
         candidates: captions among which validation looks for a picture's, and pictures for a caption's; all of them
             where there are fewer.
-        resize: `crop` keeps the proportions and cuts off what is too much, `squash` keeps everything.
-        crop: share of the shorter side that is kept by `crop`.
-        interpolation: when pictures are resized.
+        resize, crop, interpolation: as for `Preprocessing`.
     """
 
     data: CaptionDataConfig
@@ -65,17 +61,8 @@ class ScorerConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """From a picture to what the model reads: numbers from -1 to 1."""
-        sizes = self.model.image
-        half = (0.5,) * sizes.channels
-        return Preprocessing(
-            size=sizes.image_size,
-            channels=sizes.channels,
-            mean=half,
-            std=half,
-            resize=self.resize,
-            crop=self.crop,
-            interpolation=self.interpolation,
-        )
+        n, half = self.model.image.channels, (0.5,) * self.model.image.channels
+        return Preprocessing(size=self.model.image.image_size, channels=n, mean=half, std=half, **fitting(self))
 
 
 class ScorerTask(Task[CLIP, CaptionData]):
@@ -93,18 +80,11 @@ class ScorerTask(Task[CLIP, CaptionData]):
     score = "retrieval"
 
     def __init__(self, config: ScorerConfig, data: CaptionData, model: CLIP, seed: int) -> None:
-        self.config, self.data, self.model = config, data, model
-        self._seed = seed
+        self.config, self.data, self.model, self._seed = config, data, model, seed
 
     @classmethod
     def create(cls, config: ScorerConfig, setting: Setting) -> "ScorerTask":
-        """Find the pictures, report on them, draw a sheet of them with captions, and build a model.
-
-        Tokenizer and weights of the initial model are kept.
-
-        Raises:
-            QkvError: the data cannot be used, or the initial model is of other sizes.
-        """
+        """As in `Task`; draws a sheet of pictures with captions, and keeps the tokenizer of the initial model."""
         say, initial = setting.reporter.say, setting.initial
         trained = None if initial is None else _tokenizer_of(initial, config)
         where = setting.folder / "data", setting.seed, setting.reporter
@@ -140,20 +120,14 @@ class ScorerTask(Task[CLIP, CaptionData]):
         return {"pairs": contrastive_loss(logits, belong(batch.pictures, batch.captions))}
 
     def evaluate(self) -> dict[str, float]:
-        """How well pictures and captions find each other.
-
-        Returns:
-            `loss`; `image_to_text` and `text_to_image`, how often the best of the candidates is right, in percent
-            (accuracy at 1), and `retrieval`, the mean of both; `scale` of the cosines.
-        """
+        """How well pictures and captions find each other, in percent; `retrieval` is the mean of both directions."""
         scorer, scale = Scorer(self._saved, self.data.tokenizer, Engine(self.model)), self.model.scale.item()
         parts = [Pairs.of(scorer, batch) for batch in self.data.validation_batches()]
         loss = sum(contrastive_loss((scale * part.images) @ part.captions.T, part.right).item() for part in parts)
         pairs = Pairs.joined(parts)
-        found = report(pairs, self.config.candidates, self._seed)
-        shares = {name: 100 * share for name, share in asdict(found).items()}
-        retrieval = sum(shares.values()) / len(shares)
-        return {"loss": loss / len(pairs.pictures), **shares, "retrieval": retrieval, "scale": scale}
+        to_text, to_image = (100 * share for share in report(pairs, self.config.candidates, self._seed))
+        shares = {"image_to_text": to_text, "text_to_image": to_image, "retrieval": (to_text + to_image) / 2}
+        return {"loss": loss / len(pairs.pictures), **shares, "scale": scale}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a model directory."""
@@ -176,9 +150,8 @@ class ScorerTask(Task[CLIP, CaptionData]):
 def contrastive_loss(logits: Float[Tensor, "B B"], right: Bool[Tensor, "B B"]) -> Float[Tensor, ""]:
     """Symmetric cross-entropy, in nats, summed over pairs (Radford et al. 2021, figure 3).
 
-    Args:
-        logits: scaled cosines; a picture a row, a caption a column, and what belongs together on the diagonal.
-        right: what belongs together; but for the diagonal left out of the softmax, as neither right nor wrong.
+    A picture is a row of scaled cosines, a caption a column, and a pair on the diagonal. What else is `right` is left
+    out of the softmax, as neither right nor wrong.
     """
     own = torch.arange(len(logits), device=logits.device)
     logits = logits.masked_fill(right & (own[:, None] != own), -torch.inf)
@@ -189,15 +162,9 @@ def contrastive_loss(logits: Float[Tensor, "B B"], right: Bool[Tensor, "B B"]) -
 def _tokenizer_of(initial: Path, config: ScorerConfig) -> Tokenizer:
     """The tokenizer of the scorer to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
-    refuse_other_sizes(_sizes(config.model, config.tokenizer.vocabulary), _sizes(saved.model, saved.vocabulary))
+    asked = sizes_of(config.model, config.tokenizer.vocabulary)
+    refuse_other_sizes(asked, sizes_of(saved.model, saved.vocabulary))
     return Tokenizer.load(initial / TOKENIZER)
-
-
-def _sizes(model: CLIPConfig, vocabulary: int) -> dict[str, Any]:
-    """By their names in a recipe."""
-    parts = {"image": asdict(model.image), "text": asdict(model.text)}
-    sizes = {f"model.{part}.{name}": size for part, fields in parts.items() for name, size in fields.items()}
-    return {**sizes, "model.d_shared": model.d_shared, "tokenizer.vocabulary": vocabulary}
 
 
 TASK = ScorerTask

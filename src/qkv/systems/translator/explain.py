@@ -3,7 +3,8 @@
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
-from qkv.explain import AttentionRecord, Token, record_attention
+from qkv.explain.attention import AttentionRecord, record_attention
+from qkv.explain.words import Token
 from qkv.figures.fonts import printable
 from qkv.reporter import Table
 from qkv.systems.translator.kinds import Model

@@ -8,8 +8,7 @@ from typing import Any, get_args
 from qkv.config import assign, parse
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig, directions_of
-from qkv.data.parallel.measure import measure
-from qkv.data.parallel.readers import is_language, read_languages
+from qkv.data.parallel.readers import is_language, measure, read_languages
 from qkv.errors import QkvError
 from qkv.models.recurrent import RecurrentKind
 from qkv.reporter import Reporter

@@ -106,7 +106,7 @@ class TranslatorTask(Task[Model, ParallelData]):
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a translator's model directory."""
         codec, data = self.data.codec, self.config.data
-        saved = Saved.of(self.config.model, codec, self.data.max_source_tokens)
+        saved = Saved.of(self.config.model, codec, self.data.train.longest_source)
         counted = {"parameters": count(weights), "examples": f"batches of up to {data.batch_tokens:,} tokens"}
         text = card(saved, {**facts, **counted}, [path for corpus in data.train for path in corpus.paths])
         save_model(folder, saved, weights, {**codec.files(), CARD: text.encode()})
