@@ -16,11 +16,9 @@ _OF_DATA = ("temperature", "max_source_tokens")  # found on the training or vali
 def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
     """Write the model whose weights are the mean of the models' (model soups, Wortsman et al. 2022).
 
-    It makes sense for models that were trained on from the same one, with the same sizes, tokenizer and labels.
-    Everything but the weights is the first model's. Shares are equal if not given, and are divided by their sum.
-
-    Raises:
-        QkvError: the models do not fit together, a share is not positive, or `out` is there already.
+    It makes sense for models that were trained on from the same one, with the same sizes, tokenizer and labels; others
+    are refused. Everything but the weights is the first model's. Shares are equal if not given, and are divided by
+    their sum.
     """
     shares = [1.0] * len(folders) if shares is None else shares
     if len(folders) < 2 or len(shares) != len(folders) or min(shares) <= 0:

@@ -32,9 +32,6 @@ class Recipe:
         """Check and complete a recipe: `system`, `seed`, `initial`, `training`, and fields of the task's configuration.
 
         Each assignment, `section.field=value`, replaces or adds one field. `where` is the origin of `data`, for errors.
-
-        Raises:
-            QkvError: a field is unknown, missing, of the wrong type or contradictory.
         """
         data = assign(data, assignments)
         system = find_system(data.pop("system", None), where)

@@ -27,11 +27,8 @@ class ImportReport:
 def import_classifier(source: Source, out: Path) -> ImportReport | None:
     """Read a checkpoint of Hugging Face or timm, compare it with the original, and write a model directory.
 
-    Returns None if it is of no kind that a classifier can be made of.
-
-    Raises:
-        QkvError: the checkpoint is incomplete, has what our ViT has not, or its logits differ; nothing is written. Or
-            `out` is there and not empty.
+    Returns None if it is of no kind that a classifier can be made of. One that is incomplete, has what our ViT has not,
+    or gives other logits is refused, and nothing is written; nor over an `out` that is there and not empty.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise QkvError(f"{out} is there already; give another folder or remove it first")

@@ -16,7 +16,6 @@ from qkv.systems.suggestion import encoder, measured, name_of, sources_of, with_
 from qkv.systems.system import Asked, Suggested
 
 _BATCH = 128
-_PARTS = 4
 
 
 @dataclass(frozen=True)
@@ -72,18 +71,11 @@ def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = 
     epochs = size.epochs if initial is None else max(size.epochs // 5, 5)
     pixels = model["image_size"]
     steps = max(pictures * epochs // _BATCH, 300)
-    parts = 1 if on_accelerator else _PARTS
+    parts = 1 if on_accelerator else 4
+    colour = model["channels"] == 3  # letters and digits mean something else in a mirror, and are mostly grey
+    augmentation = {"flip": colour, "pad": pixels // 8, "rand_augment": 2 if colour else 0, "erase": 0.25}
     sections: dict[str, Any] = {
-        "data": {
-            "batch_size": _BATCH // parts,
-            # Letters and digits mean something else in a mirror, and are mostly grey.
-            "augmentation": {
-                "flip": model["channels"] == 3,
-                "pad": pixels // 8,
-                "rand_augment": 2 if model["channels"] == 3 else 0,
-                "erase": 0.25,
-            },
-        },
+        "data": {"batch_size": _BATCH // parts, "augmentation": augmentation},
         "model": {**model, "drop_path": 0.1},
         "training": {
             "max_steps": steps,
