@@ -99,8 +99,9 @@ def draw(
     painter = Painter.load(find_model(model))
     with TerminalReporter() as reporter:
         options = _chosen(n=n, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-        options |= {"prime": prime, "keep_rows": keep_rows, "rerank": rerank, "scorer": judge}
-        drawings = painter.drawings(captions, **options, progress=partial(reporter.progress, "drawing codes"))
+        options |= {"prime": prime, "keep_rows": keep_rows, "rerank": rerank}
+        progress = partial(reporter.progress, "drawing codes")
+        drawings = painter.drawings(captions, **options, scorer=judge, progress=progress)
     write_bytes(out, draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
     if missing := find_fonts(printable("".join(captions)))[1]:
         print(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
