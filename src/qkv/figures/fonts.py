@@ -7,6 +7,8 @@ from functools import cache
 import matplotlib
 from matplotlib import font_manager
 
+from qkv.figures.text import printable
+
 _FIRST = "DejaVu Sans"  # comes with matplotlib; covers Latin, Greek, Cyrillic and more
 _BOXES = "Last Resort"  # claims every character and draws a box with the name of its script; matplotlib brings it along
 
@@ -77,8 +79,3 @@ def drawing(text: str) -> Iterator[set[str]]:
 def shorten(text: str) -> str:
     """A text as a label: no longer than 24 characters."""
     return text if len(text) <= 24 else text[:23] + "…"
-
-
-def printable(text: str) -> str:
-    """The text with U+FFFD for control characters, line ends and all else that has no glyph."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -29,6 +29,7 @@ class Judge(Protocol):
         Raises:
             QkvError: the caption cannot be judged by, however many pictures there are.
         """
+        ...
 
 
 class Read(Protocol):
@@ -37,6 +38,7 @@ class Read(Protocol):
     @property
     def label(self) -> str:
         """Its name."""
+        ...
 
 
 class ClassReader(Protocol):
@@ -45,14 +47,17 @@ class ClassReader(Protocol):
     @property
     def labels(self) -> Sequence[str]:
         """The classes."""
+        ...
 
     def classify(
         self, images: Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
     ) -> Sequence[Sequence[Read]]:
         """The most probable classes of each picture, best first."""
+        ...
 
     def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
         """What the classes are read from: a vector for each picture."""
+        ...
 
 
 def open_judge(model: str) -> Judge:

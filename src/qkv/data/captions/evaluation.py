@@ -54,8 +54,7 @@ def open_captioned_pictures(path: Path, cache: Path, reporter: Reporter) -> Eval
 
 def split_pictures(config: ImageDataConfig, cache: Path, seed: int, reporter: Reporter) -> EvaluationData:
     """The validation pictures of a recipe's `data`, whatever their classes, and its training pictures."""
-    parts = config.train, config.validation, config.holdout
-    split = PictureSplit.open(*parts, cache, seed, reporter, labelled=False)
+    split = PictureSplit.open(config.train, config.validation, config.holdout, cache, seed, reporter, labelled=False)
     return EvaluationData(split.validation, split.train, left_out=(*split.unreadable, *split.notes))
 
 

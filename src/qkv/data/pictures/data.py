@@ -131,8 +131,7 @@ class ImageData:
             notes.append(f"the {_MOST_ROWS} classes with the fewest pictures, of {len(self.classes):,}")
         notes += [f"left out, {len(self.unreadable):,} in all: {line}" for line in self.unreadable[:_NAMED]]
         notes += self._notes
-        title = f"{self.n_train + self.n_validation:,} pictures"
-        return Table(("class", "train", "validation"), rows, title, notes)
+        return Table(("class", "train", "validation"), rows, f"{self.n_train + self.n_validation:,} pictures", notes)
 
     def samples(self) -> tuple[list[Image.Image], list[str]]:
         """Some training pictures, augmented, as the model is shown them, and the class of each."""
@@ -141,12 +140,13 @@ class ImageData:
 
     def _augmented(self, epoch: int, index: int, batch_size: int) -> tuple[UInt8[Tensor, "B C H W"], list[int]]:
         """A batch of training pictures, augmented, and their classes."""
-        config, enough = self._config.augmentation, self._config.augmentation.shorter_side(self._preprocessing)
-        read = partial(self._train.picture, channels=self._preprocessing.channels, enough=enough)
+        config, preprocessing = self._config.augmentation, self._preprocessing
+        enough = config.shorter_side(preprocessing)
+        read = partial(self._train.picture, channels=preprocessing.channels, enough=enough)
         pixels, labels = [], []
         for row in shuffled(self.n_train, batch_size, self._seed, epoch, index).tolist():
             number, image = self._substitutes.read(read, row, self.n_train)
-            pixels.append(augment(image, config, self._preprocessing, derive_seed(self._seed, epoch, row)))
+            pixels.append(augment(image, config, preprocessing, derive_seed(self._seed, epoch, row)))
             labels.append(int(self._train.labels[number]))
         return torch.stack(pixels), labels
 

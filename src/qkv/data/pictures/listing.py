@@ -40,8 +40,7 @@ class PictureList(ABC):
 
     def pixels(self, index: int, preprocessing: Preprocessing) -> UInt8[Tensor, "C H W"]:
         """A picture at the size of a model, in bytes."""
-        image = self.picture(index, preprocessing.channels, preprocessing.shorter_side)
-        return to_pixels(preprocessing.fit(image))
+        return to_pixels(preprocessing.fit(self.picture(index, preprocessing.channels, preprocessing.shorter_side)))
 
     def batches(self, preprocessing: Preprocessing) -> Iterator[PictureBatch]:
         """All pictures in order, at the size of a model."""

@@ -54,8 +54,7 @@ def of_rows(table: Table, rows: Sequence[int], labels: Labels) -> Pictures:
     def name(index: int) -> str:
         return files.get(rows[index]) or table.name(rows[index])
 
-    read_from = [str(table.path), *files.values()]
-    return Pictures(table.path, lambda index: table.picture(rows[index]), name, read_from, labels)
+    return Pictures(table.path, lambda i: table.picture(rows[i]), name, [str(table.path), *files.values()], labels)
 
 
 def _of_class_folders(folder: Path) -> Pictures:

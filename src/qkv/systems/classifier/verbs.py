@@ -12,7 +12,7 @@ from qkv.data.pictures.decode import find_pictures
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
-from qkv.figures.fonts import printable
+from qkv.figures.text import printable
 from qkv.model_directory import find_model
 from qkv.reporter import Table
 from qkv.systems.classifier.pipeline import Classifier, Prediction

@@ -5,29 +5,30 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from PIL import Image
 
-from qkv.data.captions.evaluation import EvaluationData
-from qkv.data.pictures.preprocessing import to_images
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
-from qkv.figures.fonts import find_fonts, printable
+from qkv.figures.fonts import find_fonts
 from qkv.figures.gallery import draw_gallery
+from qkv.figures.text import printable
 from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
 from qkv.reporter import Table
-from qkv.systems.evaluation import open_data
 from qkv.systems.judge import open_judge, open_reader
 from qkv.systems.naming import check_system, first_bundled, names_model
 from qkv.systems.options import AsJson, Assignments, Model
 from qkv.systems.painter import SYSTEM
 from qkv.systems.painter.pipeline import Painter
-from qkv.systems.painter.report import PainterReport, report
 from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
 from qkv.terminal.reporter import TerminalReporter
+
+if TYPE_CHECKING:
+    from qkv.data.captions.evaluation import EvaluationData
+    from qkv.systems.painter.report import PainterReport
 
 _FRAMES, _SECONDS, _LAST_SECONDS, _SIDE = 64, 4.0, 2.0, 256  # of a picture as it forms
 _ROWS, _PICTURES = 24, 7  # captions of the grid, and drawn pictures of each
@@ -98,8 +99,10 @@ def draw(
     painter = Painter.load(find_model(model))
     with TerminalReporter() as reporter:
         options = _chosen(n=n, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-        options |= {"prime": prime, "keep_rows": keep_rows, "rerank": rerank, "scorer": judge}
-        drawings = painter.drawings(captions, **options, progress=partial(reporter.progress, "drawing codes"))
+        tell = partial(reporter.progress, "drawing codes")
+        drawings = painter.drawings(
+            captions, prime=prime, keep_rows=keep_rows, rerank=rerank, scorer=judge, progress=tell, **options
+        )
     write_bytes(out, draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
     if missing := find_fonts(printable("".join(captions)))[1]:
         print(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
@@ -166,6 +169,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a painter: whether pictures show what captions say, how varied they are, and whether they are copies."""
+    from qkv.systems.evaluation import open_data  # not for `draw`, which needs no data
+    from qkv.systems.painter.report import report
+
     check_target("--grid", grid, ".png")
     reader = None if judge is None else open_reader(judge)
     painter = Painter.load(find_model(model))
@@ -190,7 +196,7 @@ def evaluate(
         print(f"a real picture and drawn ones after it: {grid}")
 
 
-def _print_report(title: str, found: PainterReport, judge: str | None) -> None:
+def _print_report(title: str, found: "PainterReport", judge: str | None) -> None:
     real, nearest = found.reconstruction, found.nearest
     rows = [] if found.fidelity is None else [("class of the caption is read", f"{found.fidelity.share:.1%}", "", "")]
     rows += [
@@ -218,8 +224,10 @@ def _print_report(title: str, found: PainterReport, judge: str | None) -> None:
         print_table(Table((f"class, as {judge} reads it", "right", "pictures"), classes))
 
 
-def _sheet(painter: Painter, found: PainterReport, data: EvaluationData) -> bytes:
+def _sheet(painter: Painter, found: "PainterReport", data: "EvaluationData") -> bytes:
     """A sheet of some captions, evenly chosen: a real picture of each, if it can be read, and drawn ones after it."""
+    from qkv.data.pictures.preprocessing import to_images
+
     count = min(_ROWS, len(found.prompts))
     rows, captions = [], []
     for number in (place * len(found.prompts) // count for place in range(count)):

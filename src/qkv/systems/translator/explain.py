@@ -5,7 +5,7 @@ from qkv.data.text.tokenizer import BEGIN
 from qkv.errors import QkvError
 from qkv.explain.attention import AttentionRecord, record_attention
 from qkv.explain.words import Token
-from qkv.figures.fonts import printable
+from qkv.figures.text import printable
 from qkv.reporter import Table
 from qkv.systems.translator.kinds import Model
 from qkv.systems.translator.pipeline import Translator
