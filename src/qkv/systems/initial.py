@@ -1,7 +1,6 @@
 """Starting from a trained model: its sizes stay what they are."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from qkv.config import flat
@@ -18,8 +17,3 @@ def refuse_other_sizes(asked: Mapping[str, Any], known: Mapping[str, Any]) -> No
         wanted, before = (list(size) if isinstance(size, tuple) else size for size in (value, sizes.get(name, value)))
         if not name.endswith(("dropout", "drop_path")) and wanted != before:
             raise QkvError(f"{name} is {wanted!r}, but the initial model's is {before!r}: set it to that")
-
-
-def sizes_of(model: Any, vocabulary: int) -> dict[str, Any]:
-    """The fields of a model's configuration and the size of its vocabulary, in sections as a recipe has them."""
-    return {"model": asdict(model), "tokenizer": {"vocabulary": vocabulary}}

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from qkv.models.weights import count, get_weights, part_of, set_weights
 from qkv.runtime.engine import Engine
 from qkv.systems.codes import SYSTEM as CODES_SYSTEM
 from qkv.systems.codes.pipeline import Codes
-from qkv.systems.initial import refuse_other_sizes, sizes_of
+from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.painter.card import card
 from qkv.systems.painter.likelihood import likelihood, sums_of_nats, tokens_of
 from qkv.systems.painter.pipeline import CODES, DECODER, TOKENIZER, Painter
@@ -214,8 +214,8 @@ def _find_codes(name: str, kept: Path) -> Path:
 def _tokenizer_of(initial: Path, config: PainterConfig, codes: Codes) -> Tokenizer:
     """The tokenizer of the painter to start from, once its sizes and its codes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
-    asked = sizes_of(config.model, config.tokenizer.vocabulary)
-    refuse_other_sizes(asked, sizes_of(saved.model, saved.vocabulary))
+    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": saved.vocabulary}}
+    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
     theirs = part_of(read_weights(initial), CODES)  # may have been stored with half the digits
     ours = {name: weight.half().cpu() for name, weight in get_weights(codes.model).items()}
     if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name].half()) for name in ours):

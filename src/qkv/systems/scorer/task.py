@@ -1,7 +1,7 @@
 """Training CLIP: which caption of a batch is a picture's, and which picture a caption's (Radford et al. 2021)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.clip import CLIP, CLIPConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
-from qkv.systems.initial import refuse_other_sizes, sizes_of
+from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.scorer.card import card
 from qkv.systems.scorer.pipeline import TOKENIZER, Scorer
 from qkv.systems.scorer.report import Pairs, belong, report
@@ -162,8 +162,8 @@ def contrastive_loss(logits: Float[Tensor, "B B"], right: Bool[Tensor, "B B"]) -
 def _tokenizer_of(initial: Path, config: ScorerConfig) -> Tokenizer:
     """The tokenizer of the scorer to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
-    asked = sizes_of(config.model, config.tokenizer.vocabulary)
-    refuse_other_sizes(asked, sizes_of(saved.model, saved.vocabulary))
+    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": saved.vocabulary}}
+    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
     return Tokenizer.load(initial / TOKENIZER)
 
 

@@ -1,7 +1,7 @@
 """Training a translator: cross-entropy with label smoothing, validation loss and BLEU, export."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from qkv.models.translator import TranslatorConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine
-from qkv.systems.initial import refuse_other_sizes, sizes_of
+from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.translator.card import card
 from qkv.systems.translator.kinds import Model, ModelConfig, make_model
 from qkv.systems.translator.pipeline import Translator
@@ -124,8 +124,8 @@ def _codec_of(initial: Path, config: TranslatorTaskConfig) -> Codec:
     """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
     codec = Codec.load(initial, vars(saved))
-    asked = sizes_of(config.model, config.tokenizer.vocabulary)
-    refuse_other_sizes(asked, sizes_of(saved.model, codec.vocabulary))
+    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": codec.vocabulary}}
+    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
     return codec
 
 
