@@ -196,7 +196,10 @@ def test_errors_are_one_line(hostile: Path, arguments: tuple[str, ...], message:
     [
         (("eval", "tiny"), "Missing argument"),
         (("eval", "tiny", "pictures", "--to", "de"), "No such option: --to"),
-        (("eval", "multi30k", "pictures"), "Missing option '--src'. (qkv eval multi30k --help lists the options)"),
+        (
+            ("eval", "multi30k", "pictures"),
+            "Got unexpected extra argument(s) (pictures) (qkv eval multi30k --help lists the options)",
+        ),
         (("explain", "tiny", "pictures/good.jpg", "--out", "x.png", "--to", "de"), "No such option: --to"),
     ],
 )
