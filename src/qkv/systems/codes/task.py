@@ -120,12 +120,12 @@ class CodesTask(Task[DVAE, ImageData]):
         schedules = {name: getattr(self.config, name) for name in ("temperature_steps", "penalty_warmup")}
         late = {name: steps for name, steps in schedules.items() if steps > max_steps}
         if self.config.model.quantiser == "gumbel" and late:
-            said = (
-                "training.max_steps (%s) is reached before %s: the quantiser gumbel never comes to its final "
-                "temperature and penalty; set %s to %s or less, or training.max_steps higher"
-            )
             when = " and ".join(f"{name} ({steps:,})" for name, steps in late.items())
-            _log.warning(said, f"{max_steps:,}", when, " and ".join(late), f"{max_steps:,}")
+            _log.warning(
+                "training.max_steps (%s) is reached before %s: the quantiser gumbel never comes to its final "
+                "temperature and penalty; set %s to %s or less, or training.max_steps higher",
+                *(f"{max_steps:,}", when, " and ".join(late), f"{max_steps:,}"),
+            )
 
     def begin_step(self, step: int) -> None:
         """Set the temperature and the penalty's weight (Ramesh et al. 2021, appendix A.2)."""
@@ -199,11 +199,11 @@ class CodesTask(Task[DVAE, ImageData]):
                 "gumbel": "or penalty_weight, or raise penalty_warmup and temperature_steps",
                 "vq": "or training.learning_rate, or raise data.batch_size, so that unused codes find a place",
             }
-            said = (
+            _log.warning(
                 "only %.1f %% of the %s codes are used: the codebook is collapsing, and pictures lose what the others "
-                "could say; lower model.codes %s"
+                "could say; lower model.codes %s",
+                *(use, f"{self.config.model.codes:,}", advice[self.config.model.quantiser]),
             )
-            _log.warning(said, use, f"{self.config.model.codes:,}", advice[self.config.model.quantiser])
 
 
 def anneal(first: float, last: float, step: int, steps: int) -> float:
