@@ -9,12 +9,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings."""
+    """Rows of text under headings.
 
-    columns: Sequence[str]  # the headings; the first may be empty, and heads the names of the rows
-    rows: Sequence[Sequence[str]]  # a cell for each column
-    title: str = ""  # above the table
-    notes: Sequence[str] = ()  # lines below it
+    Attributes:
+        columns: the headings; the first may be empty, and heads the names of the rows.
+        rows: a cell for each column.
+        title: above the table.
+        notes: lines below it.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    notes: Sequence[str] = ()
 
 
 class Reporter:

@@ -31,7 +31,13 @@ class Link:
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """One table of attention weights: how much each of T queries attends to each of S keys; every row sums to 1."""
+    """One table of attention weights: how much each of T queries attends to each of S keys; every row sums to 1.
+
+    Attributes:
+        weights: how much each of T queries attends to each of S keys.
+        queries: what the rows stand for.
+        keys: what the columns stand for.
+    """
 
     weights: Float[Tensor, "T S"]
     queries: tuple[Token, ...]

@@ -14,10 +14,15 @@ from qkv.models.vit import ViT
 
 @dataclass(frozen=True)
 class PatchAttention:
-    """Where the model looked on one picture. Each map is a grid of patches."""
+    """Where the model looked on one picture. Each map is a grid of patches.
 
-    rollout: Float[Tensor, "R C"]  # how much of each patch reaches the classes, through all layers; sums to 1
-    heads: Float[Tensor, "L H R C"]  # what each head of each layer gives to each patch where the classes are read from
+    Attributes:
+        rollout: how much of each patch reaches the classes, through all layers; sums to 1.
+        heads: what each head of each layer gives to each patch where the classes are read from.
+    """
+
+    rollout: Float[Tensor, "R C"]
+    heads: Float[Tensor, "L H R C"]
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""

@@ -15,10 +15,15 @@ _UNSPACED = re.compile(
 
 @dataclass(frozen=True)
 class Token:
-    """One row or column of an attention map."""
+    """One row or column of an attention map.
 
-    text: str  # a word, or a sub-word piece as SentencePiece writes it ("▁" is a space, "<0xC3>" a byte)
-    special: bool = False  # begin, end or a language tag, which no text spells
+    Attributes:
+        text: a word, or a sub-word piece as SentencePiece writes it ("▁" is a space, "<0xC3>" a byte)
+        special: begin, end or a language tag, which no text spells.
+    """
+
+    text: str
+    special: bool = False
 
     @property
     def is_word(self) -> bool:

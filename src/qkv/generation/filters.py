@@ -15,12 +15,19 @@ from qkv.generation.hypotheses import Live
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What filters are checked against before anything is generated."""
+    """What filters are checked against before anything is generated.
 
-    limits: tuple[int, ...]  # most tokens for each input row, the end token included
-    vocabulary: int  # number of tokens
-    end_id: int  # the token that finishes a hypothesis
-    filters: tuple["Filter", ...]  # all of them
+    Attributes:
+        limits: most tokens for each input row, the end token included.
+        vocabulary: number of tokens.
+        end_id: the token that finishes a hypothesis.
+        filters: all of them.
+    """
+
+    limits: tuple[int, ...]
+    vocabulary: int
+    end_id: int
+    filters: tuple["Filter", ...]
 
 
 @runtime_checkable
@@ -38,7 +45,11 @@ class Filter(Protocol):
 
 @dataclass(frozen=True)
 class MinLength:
-    """At least n tokens before the end token of every row."""
+    """At least n tokens before the end token of every row.
+
+    Attributes:
+        n: for all input rows, or one for each.
+    """
 
     n: int
 
@@ -60,9 +71,13 @@ class MinLength:
 
 @dataclass(frozen=True)
 class ForcedPrefix:
-    """Every hypothesis begins with these tokens; their log-probabilities count in its score."""
+    """Every hypothesis begins with these tokens; their log-probabilities count in its score.
 
-    tokens: Sequence[int] | Sequence[Sequence[int]]  # for all input rows, or for each (an empty one forces nothing)
+    Attributes:
+        tokens: for all input rows, or for each (an empty one forces nothing)
+    """
+
+    tokens: Sequence[int] | Sequence[Sequence[int]]
 
     def __call__(self, log_probs: Float[Tensor, "N V"], live: Live) -> Float[Tensor, "N V"]:
         """Forbid everything but the next token of the prefix."""
@@ -124,9 +139,13 @@ class ForcedPrefix:
 
 @dataclass(frozen=True)
 class NoRepeatNgram:
-    """No n tokens in a row may occur twice (Paulus et al. 2018, section 2.5, with n = 3). The prompt does not count."""
+    """No n tokens in a row may occur twice (Paulus et al. 2018, section 2.5, with n = 3). The prompt does not count.
 
-    n: int  # 1 forbids every token after its first use
+    Attributes:
+        n: 1 forbids every token after its first use.
+    """
+
+    n: int
 
     def __post_init__(self) -> None:
         if self.n < 1:

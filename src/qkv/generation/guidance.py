@@ -17,10 +17,14 @@ class GuidedState(Generic[State]):
     """Rows that know their condition and, behind them in the same order, their twins that do not.
 
     Both halves run as one batch: where decoding waits for the weights to be read, the twins cost next to nothing.
+
+    Attributes:
+        state: what the model's `start` returned for 2 N inputs.
+        rows: N.
     """
 
-    state: State  # what the model's `start` returned for 2 N inputs
-    rows: int  # N
+    state: State
+    rows: int
 
     def reorder(self, rows: Int[Tensor, "M"]) -> None:
         """Keep these rows and their twins, in this order; a row may be repeated or left out."""
@@ -34,10 +38,14 @@ class Guided(Generic[State]):
 
     The logits are those without the condition plus `scale` times what the condition adds to them (equation 6, whose w
     is scale - 1). The probabilities and scores of hypotheses are the guided ones.
+
+    Attributes:
+        decode: the model's own step.
+        scale: 0 ignores the condition, 1 changes nothing, more follows it more closely at the cost of variety.
     """
 
-    decode: Decode[State]  # the model's own step
-    scale: float  # 0 ignores the condition, 1 changes nothing, more follows it more closely at the cost of variety
+    decode: Decode[State]
+    scale: float
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.scale < math.inf:

@@ -17,13 +17,21 @@ from qkv.models.weights import set_weights
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A classifier of another library as ours."""
+    """A classifier of another library as ours.
 
-    kind: str  # what it was, in words
+    Attributes:
+        kind: what it was, in words.
+        model: ready to use.
+        labels: in the order of the logits.
+        preprocessing: from a picture to what the model reads.
+        reference: the original, to compare with.
+    """
+
+    kind: str
     model: ViT
-    labels: list[str]  # in the order of the logits
+    labels: list[str]
     preprocessing: Preprocessing
-    reference: Reference  # the original, to compare with
+    reference: Reference
 
 
 def build(

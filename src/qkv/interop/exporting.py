@@ -26,12 +26,19 @@ _ONNX_MOST = 2**31 - 1  # bytes of a protocol buffer
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written."""
+    """What was written.
 
-    checked_with: str | None  # what ran the file, and its version; None if nothing could
-    difference: float | None  # the largest of its logits from ours
-    opset: int | None  # the version of ONNX's operators; None for `torch`
-    size: int  # bytes of the file
+    Attributes:
+        checked_with: what ran the file, and its version; None if nothing could.
+        difference: the largest of its logits from ours.
+        opset: the version of ONNX's operators; None for `torch`.
+        size: bytes of the file.
+    """
+
+    checked_with: str | None
+    difference: float | None
+    opset: int | None
+    size: int
 
 
 def export_classifier(model: ViT, metadata: Mapping[str, Any], format: str, out: Path) -> ExportReport:

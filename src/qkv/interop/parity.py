@@ -18,7 +18,13 @@ Logits = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Reference:
-    """The library that a checkpoint comes from; `load` makes of its `module` a function that gives logits."""
+    """The library that a checkpoint comes from; `load` makes of its `module` a function that gives logits.
+
+    Attributes:
+        library: its name.
+        module: what `load` needs of it.
+        load: makes, of that module, a function from normalised pictures [B, C, H, W] to logits [B, K].
+    """
 
     library: str
     module: str
@@ -27,10 +33,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison found."""
+    """What a comparison found.
 
-    reference: str  # what was compared with, and its version; or why nothing was, without any differences
-    differences: tuple[tuple[tuple[int, int], float], ...]  # the largest of a logit, by height and width of pictures
+    Attributes:
+        reference: what was compared with, and its version; or why nothing was, without any differences.
+        differences: the largest of a logit, by height and width of pictures.
+    """
+
+    reference: str
+    differences: tuple[tuple[tuple[int, int], float], ...]
 
     def __str__(self) -> str:
         if not self.differences:

@@ -13,13 +13,21 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class of a test set."""
+    """One class of a test set.
+
+    Attributes:
+        name: of the class.
+        precision: share of the pictures called so that are so; 0 if none is called so.
+        recall: share of the pictures that are so that are called so; 0 if there are none.
+        f1: harmonic mean of the two.
+        count: pictures that are so.
+    """
 
     name: str
-    precision: float  # share of the pictures called so that are so; 0 if none is called so
-    recall: float  # share of the pictures that are so that are called so; 0 if there are none
-    f1: float  # harmonic mean of the two
-    count: int  # pictures that are so
+    precision: float
+    recall: float
+    f1: float
+    count: int
 
 
 def top_k_accuracy(logits: Float[Tensor, "N K"], labels: Int[Tensor, "N"], k: int = 1) -> float:

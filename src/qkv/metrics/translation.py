@@ -18,13 +18,21 @@ _RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Metric:
-    """One score of a test set, from 0 to 100 (TER may be higher)."""
+    """One score of a test set, from 0 to 100 (TER may be higher).
 
-    name: str  # "BLEU", "chrF2" (higher is better) or "TER" (lower is better)
+    Attributes:
+        name: "BLEU", "chrF2" (higher is better) or "TER" (lower is better)
+        score: of the test set.
+        mean: over bootstrap resamples of the test set (Koehn 2004)
+        interval: half the width of the 95 % confidence interval around the mean.
+        signature: sacreBLEU's, which says exactly how it was computed.
+    """
+
+    name: str
     score: float
-    mean: float  # over bootstrap resamples of the test set (Koehn 2004)
-    interval: float  # half the width of the 95 % confidence interval around the mean
-    signature: str  # sacreBLEU's, which says exactly how it was computed
+    mean: float
+    interval: float
+    signature: str
 
     def to_json(self) -> dict[str, Any]:
         """The fields."""

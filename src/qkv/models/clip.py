@@ -18,9 +18,13 @@ _FIRST_SCALE, _MOST_SCALE = 1 / 0.07, 100.0  # section 2.5
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TransformerConfig):
-    """Sizes and choices of the encoder of captions."""
+    """Sizes and choices of the encoder of captions.
 
-    text_length: int = 64  # most tokens of a caption
+    Attributes:
+        text_length: most tokens of a caption.
+    """
+
+    text_length: int = 64
     activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
@@ -31,11 +35,17 @@ class TextConfig(TransformerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class CLIPConfig:
-    """Sizes and choices of the two encoders."""
+    """Sizes and choices of the two encoders.
+
+    Attributes:
+        image: of the encoder of pictures.
+        text: of the encoder of captions.
+        d_shared: width of the space that both are projected to.
+    """
 
     image: ViTConfig = field(default_factory=ViTConfig)
     text: TextConfig = field(default_factory=TextConfig)
-    d_shared: int = 256  # width of the space that both are projected to
+    d_shared: int = 256
 
     def __post_init__(self) -> None:
         if self.d_shared < 1:

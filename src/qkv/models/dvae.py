@@ -82,12 +82,19 @@ class DVAEConfig:
 
 @dataclass(frozen=True)
 class DVAEOutput:
-    """What the loss is computed from."""
+    """What the loss is computed from.
 
-    mean: Float[Tensor, "B C H W"]  # middle of each pixel's distribution; for `logit_laplace` a logit, of `squeeze`
-    log_scale: Float[Tensor, "B C H W"] | None  # how wide that is, for `logit_laplace` alone
+    Attributes:
+        mean: middle of each pixel's distribution; for `logit_laplace` a logit, of `squeeze`.
+        log_scale: how wide that is, for `logit_laplace` alone.
+        codes: of each place.
+        penalty: of each place, to be small: in nats (`gumbel`) or a squared distance (`vq`)
+    """
+
+    mean: Float[Tensor, "B C H W"]
+    log_scale: Float[Tensor, "B C H W"] | None
     codes: Int[Tensor, "B h w"]
-    penalty: Float[Tensor, "B h w"]  # of each place, to be small: in nats (`gumbel`) or a squared distance (`vq`)
+    penalty: Float[Tensor, "B h w"]
 
 
 class DVAE(nn.Module):

@@ -15,11 +15,17 @@ _DEAD = 0.1
 
 @dataclass(frozen=True)
 class Quantised:
-    """What a quantiser makes of a feature map."""
+    """What a quantiser makes of a feature map.
 
-    vectors: Float[Tensor, "B D h w"]  # what the decoder reads
-    codes: Int[Tensor, "B h w"]  # the likeliest or nearest code of each place
-    penalty: Float[Tensor, "B h w"]  # of each place, what training keeps small besides the error of the picture
+    Attributes:
+        vectors: what the decoder reads.
+        codes: the likeliest or nearest code of each place.
+        penalty: of each place, what training keeps small besides the error of the picture.
+    """
+
+    vectors: Float[Tensor, "B D h w"]
+    codes: Int[Tensor, "B h w"]
+    penalty: Float[Tensor, "B h w"]
 
 
 @dataclass(frozen=True)

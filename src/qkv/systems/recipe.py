@@ -19,13 +19,21 @@ RECIPE = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how."""
+    """What to train and how.
 
-    system: System  # whose task and model
-    seed: int  # of new weights, data order, dropout and subword sampling
-    initial: str | None  # a bundled model's name, a model folder or a run to start from; None starts from new weights
-    task: Any  # the task's own configuration: data, tokenizer, model, loss
-    training: TrainingConfig  # the loop's configuration
+    Attributes:
+        system: whose task and model.
+        seed: of new weights, data order, dropout and subword sampling.
+        initial: a bundled model's name, a model folder or a run to start from; None starts from new weights.
+        task: the task's own configuration: data, tokenizer, model, loss.
+        training: the loop's configuration.
+    """
+
+    system: System
+    seed: int
+    initial: str | None
+    task: Any
+    training: TrainingConfig
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], where: str, assignments: Iterable[str] = ()) -> "Recipe":

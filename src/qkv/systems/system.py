@@ -36,17 +36,29 @@ class TrainingOption:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class System:
-    """One system."""
+    """One system.
 
-    name: str  # the user's word, in recipes, config.json and messages; its folder, where a dash is an underscore
-    alias: str  # the name in its paper, which recipes and `--system` take too, as models of older versions have it
-    called: str  # a model of it in a sentence, such as "a classifier"
-    does: str  # what it is for, in a few words
-    use: str  # what to do with a model of it, for who asked for something else
-    trained_on: str  # what `qkv train` takes for it without a recipe
-    verbs: Mapping[str, Verb] = field(default_factory=dict)  # by their words
-    options: Sequence[TrainingOption] = ()  # of `qkv train`
-    imports: str = ""  # checkpoints of other libraries that `qkv import` makes such a model of
+    Attributes:
+        name: the user's word, in recipes, config.json and messages; its folder, where a dash is an underscore.
+        alias: the name in its paper, which recipes and `--system` take too, as models of older versions have it.
+        called: a model of it in a sentence, such as "a classifier".
+        does: what it is for, in a few words.
+        use: what to do with a model of it, for who asked for something else.
+        trained_on: what `qkv train` takes for it without a recipe.
+        verbs: by their words.
+        options: of `qkv train`.
+        imports: checkpoints of other libraries that `qkv import` makes such a model of.
+    """
+
+    name: str
+    alias: str
+    called: str
+    does: str
+    use: str
+    trained_on: str
+    verbs: Mapping[str, Verb] = field(default_factory=dict)
+    options: Sequence[TrainingOption] = ()
+    imports: str = ""
 
     def part(self, file: str) -> ModuleType:
         """One of its files, such as "task" (`PARTS` of the registry says which there are)."""
@@ -59,14 +71,23 @@ class System:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What `qkv train` is asked for without a recipe."""
+    """What `qkv train` is asked for without a recipe.
 
-    data: Sequence[Path]  # files and folders to train on
-    assignments: Sequence[str] = ()  # `section.field=value` of the recipe to come; some say more of the data
-    options: Mapping[str, str] = field(default_factory=dict)  # values of the system's own options, by name
-    on_accelerator: bool = False  # whether a GPU trains
-    initial: Any = None  # the `Saved` of the model to start from, of the same system; None for new weights
-    out: Path | None = None  # the run's folder, as far as the user has named it
+    Attributes:
+        data: files and folders to train on.
+        assignments: `section.field=value` of the recipe to come; some say more of the data.
+        options: values of the system's own options, by name.
+        on_accelerator: whether a GPU trains.
+        initial: the `Saved` of the model to start from, of the same system; None for new weights.
+        out: the run's folder, as far as the user has named it.
+    """
+
+    data: Sequence[Path]
+    assignments: Sequence[str] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    on_accelerator: bool = False
+    initial: Any = None
+    out: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

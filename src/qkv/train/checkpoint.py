@@ -16,13 +16,21 @@ from qkv.models.weights import get_weights, set_weights
 
 @dataclass
 class Progress:
-    """Where training is."""
+    """Where training is.
 
-    step: int = 0  # optimizer steps taken
-    epoch: int = 0  # of the next batch
-    index: int = 0  # of the next batch in its epoch
-    seconds: float = 0.0  # spent training
-    scores: dict[int, float] = field(default_factory=dict)  # after each step that was validated
+    Attributes:
+        step: optimizer steps taken.
+        epoch: of the next batch.
+        index: of the next batch in its epoch.
+        seconds: spent training.
+        scores: after each step that was validated.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    index: int = 0
+    seconds: float = 0.0
+    scores: dict[int, float] = field(default_factory=dict)
 
     @property
     def best_step(self) -> int | None:

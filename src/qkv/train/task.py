@@ -29,22 +29,36 @@ Source = TypeVar("Source", bound=Data)
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where a task is created."""
+    """Where a task is created.
 
-    folder: Path  # the run's, for what is derived from the data and for pictures to look at while it trains
-    seed: int = 1  # of held-out data, data order and augmentation
+    Attributes:
+        folder: the run's, for what is derived from the data and for pictures to look at while it trains.
+        seed: of held-out data, data order and augmentation.
+        initial: a model directory of the same system, whose weights to start from.
+    """
+
+    folder: Path
+    seed: int = 1
     reporter: Reporter = SILENT
-    initial: Path | None = None  # a model directory of the same system, whose weights to start from
+    initial: Path | None = None
 
 
 class Task(ABC, Generic[Model, Source]):
-    """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden."""
+    """A model with its data, loss and metrics. What most tasks have no use for does nothing unless overridden.
 
-    Config: ClassVar[type[Any]]  # the dataclass of a recipe's sections but `training`
-    unit: ClassVar[str]  # what throughput counts, for example "tokens"; a key of `denominators`
-    score: ClassVar[str]  # the metric in `evaluate`'s answer that is best when highest
-    model: Model  # what is trained; the trainer moves it to its device
-    data: Source  # where batches come from
+    Attributes:
+        Config: the dataclass of a recipe's sections but `training`.
+        unit: what throughput counts, for example "tokens"; a key of `denominators`.
+        score: the metric in `evaluate`'s answer that is best when highest.
+        model: what is trained; the trainer moves it to its device.
+        data: where batches come from.
+    """
+
+    Config: ClassVar[type[Any]]
+    unit: ClassVar[str]
+    score: ClassVar[str]
+    model: Model
+    data: Source
 
     @classmethod
     @abstractmethod

@@ -15,15 +15,26 @@ _EXAMPLE = 60  # characters
 
 @dataclass(frozen=True)
 class LanguageReport:
-    """The captions of one language, of training and validation pictures."""
+    """The captions of one language, of training and validation pictures.
+
+    Attributes:
+        language: its name.
+        pictures: that have a caption in it.
+        captions: that are not empty.
+        empty: captions without a token; they are not shown.
+        cut: captions longer than `text_length`.
+        mean_tokens: of those that are not empty.
+        p95_tokens: 95 % have at most so many.
+        max_tokens: of the longest.
+    """
 
     language: str
-    pictures: int  # that have a caption in it
-    captions: int  # that are not empty
-    empty: int  # captions without a token; they are not shown
-    cut: int  # captions longer than `text_length`
-    mean_tokens: float  # of those that are not empty
-    p95_tokens: int  # 95 % have at most so many
+    pictures: int
+    captions: int
+    empty: int
+    cut: int
+    mean_tokens: float
+    p95_tokens: int
     max_tokens: int
 
     @classmethod
@@ -41,17 +52,29 @@ class LanguageReport:
 
 @dataclass(frozen=True)
 class CaptionReport:
-    """The pre-flight report."""
+    """The pre-flight report.
 
-    pictures: dict[str, int]  # their number by part: train, validation
-    captions_per_picture: float  # mean over all pictures, empty ones not counted
+    Attributes:
+        pictures: their number by part: train, validation.
+        captions_per_picture: mean over all pictures, empty ones not counted.
+        languages: by language.
+        text_length: tokens of a caption that are read.
+        vocabulary: tokens.
+        left_out: one line for each picture that is left out.
+        empty: names of the first pictures with an empty caption.
+        longest: the name of the picture with the longest caption, and how that begins.
+        notes: what is odd about a source.
+    """
+
+    pictures: dict[str, int]
+    captions_per_picture: float
     languages: list[LanguageReport]
-    text_length: int  # tokens of a caption that are read
-    vocabulary: int  # tokens
-    left_out: Sequence[str]  # one line for each picture that is left out
-    empty: list[str]  # names of the first pictures with an empty caption
-    longest: tuple[str, str]  # the name of the picture with the longest caption, and how that begins
-    notes: Sequence[str]  # what is odd about a source
+    text_length: int
+    vocabulary: int
+    left_out: Sequence[str]
+    empty: list[str]
+    longest: tuple[str, str]
+    notes: Sequence[str]
 
     @classmethod
     def of(

@@ -63,15 +63,25 @@ class DataConfig:
 
     A direction with n pairs is drawn in proportion to n^(1/temperature): 1 as often as it occurs, larger values more
     and more evenly (Arivazhagan et al. 2019, section 3.3).
+
+    Attributes:
+        train: sources of training pairs.
+        validation: if none, pairs of each training corpus are held out.
+        temperature: a direction with n pairs is drawn in proportion to n^(1/temperature): 1 as often as it occurs,
+            larger values more and more evenly (Arivazhagan et al. 2019, section 3.3).
+        weights: factors on it, such as {en-de: 4}; 1 where not named.
+        max_length: pairs with more tokens on a side are left out of training, and counted in the report.
+        batch_tokens: largest batch, as sentences times the longest sentence of either side.
+        holdout: pairs held out if there is no validation, at most 5 % of the training pairs.
     """
 
     train: list[CorpusConfig]
-    validation: list[CorpusConfig] = field(default_factory=list)  # if none, pairs of each training corpus are held out
+    validation: list[CorpusConfig] = field(default_factory=list)
     temperature: float = 1.0
-    weights: dict[str, float] = field(default_factory=dict)  # factors on it, such as {en-de: 4}; 1 where not named
-    max_length: int = 256  # pairs with more tokens on a side are left out of training, and counted in the report
-    batch_tokens: int = 4096  # largest batch, as sentences times the longest sentence of either side
-    holdout: int = 1000  # pairs held out if there is no validation, at most 5 % of the training pairs
+    weights: dict[str, float] = field(default_factory=dict)
+    max_length: int = 256
+    batch_tokens: int = 4096
+    holdout: int = 1000
 
     def __post_init__(self) -> None:
         if not self.train:

@@ -51,26 +51,44 @@ class DirectionReport:
 
     A pair is suspicious if it is neither empty nor too long, but one side is three times as long in tokens as the other
     lets expect, going by the average of the direction. It is used.
+
+    Attributes:
+        direction: such as "en-de".
+        pairs: lines of all its corpora.
+        fates: how many of them are used, or left out and why: each pair counts once (`examples.FATES`)
+        duplicates: pairs equal on both sides to another one, the first of each not counted.
+        suspicious: pairs neither empty nor too long, one side three times as long in tokens as the other lets expect,
+            going by the average of the direction. They are used.
+        source: lengths of its sources.
+        target: lengths of its targets.
+        places: file and line of the first pairs that are empty, too_long or suspicious.
     """
 
-    direction: str  # such as "en-de"
-    pairs: int  # lines of all its corpora
-    fates: dict[str, int]  # how many of them are used, or left out and why: each pair counts once (`examples.FATES`)
-    duplicates: int  # pairs equal on both sides to another one, the first of each not counted
+    direction: str
+    pairs: int
+    fates: dict[str, int]
+    duplicates: int
     suspicious: int
     source: Lengths
     target: Lengths
-    places: dict[str, list[str]]  # file and line of the first pairs that are empty, too_long or suspicious
+    places: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """The pre-flight report."""
+    """The pre-flight report.
+
+    Attributes:
+        train: by direction.
+        validation: directions without validation pairs are missing.
+        vocabulary: source tokens, or all if the vocabulary is shared.
+        target_vocabulary: target tokens if the vocabularies are separate.
+    """
 
     train: list[DirectionReport]
-    validation: list[DirectionReport]  # directions without validation pairs are missing
-    vocabulary: int  # source tokens, or all if the vocabulary is shared
-    target_vocabulary: int | None  # target tokens if the vocabularies are separate
+    validation: list[DirectionReport]
+    vocabulary: int
+    target_vocabulary: int | None
 
     @classmethod
     def of(cls, train: Examples, validation: Examples) -> "Report":

@@ -35,16 +35,24 @@ class TokenizerConfig:
 
     Sampling is subword regularisation while a model is trained; 0 is none. For bpe it is the probability of leaving a
     merge out (Provilkov et al. 2020), for unigram the smoothing exponent (Kudo 2018); 0.1 is usual for both.
-    Normalization is SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together, "identity"
-    keeps every character (full-width punctuation, ligatures) as it is.
+
+    Attributes:
+        kind: byte-pair encoding (Sennrich et al. 2016) or a unigram language model (Kudo 2018).
+        vocabulary: pieces, with the 256 bytes and special tokens; lowered (it warns) where the text has fewer.
+        separate: a vocabulary for the source and one for the target; for a single direction only.
+        sampling: of the sources.
+        sample_target: of the targets too.
+        character_coverage: share of the text's characters that become pieces; bytes spell the rest.
+        normalization: SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together,
+            "identity" keeps every character (full-width punctuation, ligatures) as it is.
     """
 
     kind: Literal["bpe", "unigram"] = "bpe"
-    vocabulary: int = 8000  # pieces, with the 256 bytes and special tokens; lowered (it warns) where the text has fewer
-    separate: bool = False  # a vocabulary for the source and one for the target; for a single direction only
-    sampling: float = 0.0  # of the sources
-    sample_target: bool = False  # of the targets too
-    character_coverage: float = 0.9999  # share of the text's characters that become pieces; bytes spell the rest
+    vocabulary: int = 8000
+    separate: bool = False
+    sampling: float = 0.0
+    sample_target: bool = False
+    character_coverage: float = 0.9999
     normalization: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
     def __post_init__(self) -> None:

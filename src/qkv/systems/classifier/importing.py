@@ -15,13 +15,21 @@ from qkv.systems.classifier.saved import Saved
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a checkpoint."""
+    """What became of a checkpoint.
 
-    kind: str  # what it was, in words
-    parameters: int  # number of weights
-    classes: int  # number of labels
-    licence: str  # as its README says, or where to look
-    parity: Parity  # how it compares with the original
+    Attributes:
+        kind: what it was, in words.
+        parameters: number of weights.
+        classes: number of labels.
+        licence: as its README says, or where to look.
+        parity: how it compares with the original.
+    """
+
+    kind: str
+    parameters: int
+    classes: int
+    licence: str
+    parity: Parity
 
 
 def import_classifier(source: Source, out: Path) -> ImportReport | None:

@@ -32,14 +32,26 @@ _READERS = 4  # threads that decode pictures while the model computes; decoding 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A class that a picture may be of, with the probability that it is, calibrated on the model's validation."""
+    """A class that a picture may be of, with the probability that it is, calibrated on the model's validation.
+
+    Attributes:
+        label: its name.
+        probability: that it is, calibrated on the validation pictures of the model.
+    """
 
     label: str
     probability: float
 
 
 class Classifier:
-    """A trained classifier of pictures; `labels` are in the order of the outputs, `temperature` divides logits."""
+    """A trained classifier of pictures.
+
+    Attributes:
+        model: the Vision Transformer.
+        labels: the classes, in the order of the model's outputs.
+        preprocessing: from a picture to what the model reads.
+        temperature: what logits are divided by (Guo et al. 2017).
+    """
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
         self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature

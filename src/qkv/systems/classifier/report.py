@@ -18,16 +18,27 @@ from qkv.systems.classifier.pipeline import Classifier
 
 @dataclass(frozen=True)
 class ClassifierReport:
-    """Scores of a classifier on a test set; shares from 0 to 1."""
+    """Scores of a classifier on a test set; shares from 0 to 1.
 
-    pictures: int  # how many were classified
-    unreadable: tuple[str, ...]  # one line for each that could not be read; these count neither way
-    accuracy: float  # share whose most probable class is right
-    top_5_accuracy: float  # share whose class is among the five most probable ones
-    calibration_error: float  # expected calibration error of the probabilities that `classify` gives
-    calibration_error_unscaled: float  # without the model's temperature
-    classes: tuple[ClassScore, ...]  # scores of each class
-    confusion: Int[Tensor, "K K"]  # row: what it is; column: what it was taken for
+    Attributes:
+        pictures: how many were classified.
+        unreadable: one line for each that could not be read; these count neither way.
+        accuracy: share whose most probable class is right.
+        top_5_accuracy: share whose class is among the five most probable ones.
+        calibration_error: expected calibration error of the probabilities that `classify` gives.
+        calibration_error_unscaled: without the model's temperature.
+        classes: scores of each class.
+        confusion: row: what it is; column: what it was taken for.
+    """
+
+    pictures: int
+    unreadable: tuple[str, ...]
+    accuracy: float
+    top_5_accuracy: float
+    calibration_error: float
+    calibration_error_unscaled: float
+    classes: tuple[ClassScore, ...]
+    confusion: Int[Tensor, "K K"]
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as plain lists and numbers."""

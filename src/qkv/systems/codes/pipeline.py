@@ -21,7 +21,12 @@ _BATCH = 64  # pictures at once, which bounds the memory
 
 
 class Codes:
-    """A trained discrete VAE: `model`, and `preprocessing` from a picture to what it reads."""
+    """A trained discrete VAE.
+
+    Attributes:
+        model: encoder, codebook and decoder.
+        preprocessing: from a picture to what the model reads.
+    """
 
     def __init__(self, saved: Saved, engine: Engine[DVAE]) -> None:
         self.preprocessing = saved.preprocessing
@@ -29,7 +34,11 @@ class Codes:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Codes":
-        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
+
+        Raises:
+            QkvError: something is missing, damaged or does not fit together.
+        """
         saved = read_saved(folder, Saved)
         model = DVAE(saved.model)
         set_weights(model, read_weights(folder), str(folder))

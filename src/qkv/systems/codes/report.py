@@ -20,11 +20,17 @@ _SHOWN = 32
 
 @dataclass(frozen=True)
 class CodebookReport:
-    """Which of the codes are used."""
+    """Which of the codes are used.
 
-    codes: int  # how many there are
-    use: float  # share of them that occurs at all, from 0 to 1
-    perplexity: float  # how many it would be if all were used alike
+    Attributes:
+        codes: how many there are.
+        use: share of them that occurs at all, from 0 to 1.
+        perplexity: how many it would be if all were used alike.
+    """
+
+    codes: int
+    use: float
+    perplexity: float
 
     @classmethod
     def of(cls, counts: Int[Tensor, "K"]) -> "CodebookReport":
@@ -34,12 +40,22 @@ class CodebookReport:
 
 @dataclass(frozen=True)
 class CodesReport:
-    """Scores of a discrete VAE on pictures, with some of them, evenly chosen, before and after; from 0 to 1."""
+    """Scores of a discrete VAE on pictures, with some of them, evenly chosen, before and after; from 0 to 1.
 
-    pictures: int  # that were read
-    unreadable: tuple[str, ...]  # one line for each other picture
-    psnr: float  # peak signal-to-noise ratio of the reconstructions in decibels, the mean over pictures
-    ssim: float  # structural similarity to the originals, at most 1, the mean over pictures
+    Attributes:
+        pictures: that were read.
+        unreadable: one line for each other picture.
+        psnr: peak signal-to-noise ratio of the reconstructions in decibels, the mean over pictures.
+        ssim: structural similarity to the originals, at most 1, the mean over pictures.
+        codebook: of the codes of these pictures.
+        originals: some of the pictures, evenly chosen, from 0 to 1.
+        reconstructions: of these.
+    """
+
+    pictures: int
+    unreadable: tuple[str, ...]
+    psnr: float
+    ssim: float
     codebook: CodebookReport
     originals: Float[Tensor, "N C H W"]
     reconstructions: Float[Tensor, "N C H W"]

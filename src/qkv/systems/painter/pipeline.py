@@ -63,7 +63,14 @@ class Drawing:
 
 
 class Painter:
-    """A trained DALL-E: `model` is the decoder, `codes` the discrete VAE that it draws with."""
+    """A trained DALL-E.
+
+    Attributes:
+        model: the decoder.
+        codes: the discrete VAE that it draws with: codes to pictures and back.
+        tokenizer: of captions.
+        guidance: how closely it follows captions unless it is told otherwise.
+    """
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
         self.model, self.codes, self._engine = engine.model, codes, engine
@@ -71,7 +78,11 @@ class Painter:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Painter":
-        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
+
+        Raises:
+            QkvError: something is missing, damaged or does not fit together.
+        """
         saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
         if len(tokenizer) != saved.vocabulary:
             raise QkvError(

@@ -44,7 +44,12 @@ class ClassFidelity:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How often a classifier reads from a picture what its caption says: of all pictures, from 0 to 1, and by class."""
+    """How often a classifier reads from a picture what its caption says: of all pictures, from 0 to 1, and by class.
+
+    Attributes:
+        share: of all pictures, from 0 to 1.
+        classes: of those of each class that a caption names.
+    """
 
     share: float
     classes: tuple[ClassFidelity, ...]
@@ -69,28 +74,47 @@ class NearestReport:
     """How near pictures are to training pictures; a painter that knows these by heart is nearer than real ones are.
 
     What to compare `drawn` with is `reconstructed`, since whatever is a little blurred is nearer to everything.
+
+    Attributes:
+        train: number of training pictures.
+        drawn: from drawn pictures.
+        real: of as many pictures that were not trained on, or of all there are.
+        reconstructed: of what the codes leave of these.
     """
 
-    train: int  # number of training pictures
+    train: int
     drawn: Distances
-    real: Distances  # of as many pictures that were not trained on, or of all there are
-    reconstructed: Distances  # of what the codes leave of these
+    real: Distances
+    reconstructed: Distances
 
 
 @dataclass(frozen=True)
 class PainterReport:
-    """Scores of a painter."""
+    """Scores of a painter.
+
+    Attributes:
+        prompts: the captions.
+        images: the pictures drawn for each.
+        left_out: one line for each picture or caption that is left out.
+        codebook: of the codes of drawn pictures.
+        reconstruction: of the real pictures.
+        fidelity: None without a judge.
+        diversity: mean distance of two pictures of a caption, measured as in `Distances`; None for one each.
+        nearest: None if the training pictures are unknown.
+        fid: Fréchet distance of drawn from real pictures over the judge's features.
+        why_no_fid: empty if there is one.
+    """
 
     prompts: tuple[Prompt, ...]
-    images: list[list[Image.Image]]  # the pictures drawn for each
-    left_out: tuple[str, ...]  # one line for each picture or caption that is left out
-    codebook: CodebookReport  # of the codes of drawn pictures
-    reconstruction: CodesReport  # of the real pictures
-    fidelity: Fidelity | None  # None without a judge
-    diversity: float | None  # mean distance of two pictures of a caption, measured as in `Distances`; None for one each
-    nearest: NearestReport | None  # None if the training pictures are unknown
-    fid: float | None  # Fréchet distance of drawn from real pictures over the judge's features
-    why_no_fid: str  # empty if there is one
+    images: list[list[Image.Image]]
+    left_out: tuple[str, ...]
+    codebook: CodebookReport
+    reconstruction: CodesReport
+    fidelity: Fidelity | None
+    diversity: float | None
+    nearest: NearestReport | None
+    fid: float | None
+    why_no_fid: str
 
     @property
     def drawn(self) -> int:

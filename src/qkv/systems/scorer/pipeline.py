@@ -24,7 +24,13 @@ _BATCH = 64  # pictures or captions at once, which bounds the memory
 
 
 class Scorer:
-    """A trained CLIP: `model` has the two encoders; `tokenizer` and `preprocessing` make what they read."""
+    """A trained CLIP.
+
+    Attributes:
+        model: the two encoders.
+        tokenizer: of captions.
+        preprocessing: from a picture to what the model reads.
+    """
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[CLIP]) -> None:
         self.tokenizer, self.preprocessing = tokenizer, saved.preprocessing
@@ -32,7 +38,11 @@ class Scorer:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Scorer":
-        """Read a model folder, for a device, or else the accelerator if there is one; a QkvError if it is damaged."""
+        """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
+
+        Raises:
+            QkvError: something is missing, damaged or does not fit together.
+        """
         saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
         if len(tokenizer) != saved.vocabulary:
             raise QkvError(

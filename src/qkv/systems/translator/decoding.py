@@ -29,21 +29,34 @@ class DecodingOptions(TypedDict, total=False):
 class Decoding:
     """How to search for a translation. Any of temperature, top_k, top_p and seed asks for sampling.
 
+    Attributes:
+        beam_size: hypotheses of a sentence that go on; 1 is greedy. None: 5, or n_best if that is more.
+        n_best: alternatives to return.
+        length_penalty: exponent of the length in a beam's scores; 1 if None.
+        temperature: of sampling; below 1 is bolder, above 1 more varied.
+        top_k: sample from the k most probable tokens only.
+        top_p: sample from the smallest set of most probable tokens that holds this much probability.
+        seed: of sampling; another seed, another translation.
+        min_length: least number of tokens of each sentence's translation.
+        max_length: greatest number of them, end token included; if None, enough for such a source.
+        no_repeat_ngram: no sequence of so many tokens may occur twice in a sentence.
+        prefix: the translation begins with this text.
+
     Raises:
         QkvError: the options contradict one another.
     """
 
-    beam_size: int | None = None  # hypotheses of a sentence that go on; 1 is greedy. None: 5, or n_best if that is more
-    n_best: int = 1  # alternatives to return
-    length_penalty: float | None = None  # exponent of the length in a beam's scores; 1 if None
-    temperature: float | None = None  # of sampling; below 1 is bolder, above 1 more varied
-    top_k: int | None = None  # sample from the k most probable tokens only
-    top_p: float | None = None  # sample from the smallest set of most probable tokens that holds this much probability
-    seed: int | None = None  # of sampling; another seed, another translation
-    min_length: int = 0  # least number of tokens of each sentence's translation
-    max_length: int | None = None  # greatest number of them, end token included; if None, enough for such a source
-    no_repeat_ngram: int | None = None  # no sequence of so many tokens may occur twice in a sentence
-    prefix: str = ""  # the translation begins with this text
+    beam_size: int | None = None
+    n_best: int = 1
+    length_penalty: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    min_length: int = 0
+    max_length: int | None = None
+    no_repeat_ngram: int | None = None
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         if self.n_best < 1:

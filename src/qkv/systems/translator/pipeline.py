@@ -44,7 +44,13 @@ class _Job:
 
 
 class Translator:
-    """A trained translator; texts of more than `max_source_tokens` tokens, tag and end included, are split."""
+    """A trained translator.
+
+    Attributes:
+        model: a Transformer, or a recurrent model.
+        codec: tokenizers and directions.
+        max_source_tokens: longer sources, tag and end token included, are split.
+    """
 
     def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
         self.codec, self.max_source_tokens = codec, saved.longest_source

@@ -39,13 +39,21 @@ class Translation:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A possible translation of the first parts of a text."""
+    """A possible translation of the first parts of a text.
 
-    texts: tuple[str, ...] = ()  # translations of the parts
-    log_probability: float = 0.0  # of all their tokens, in nats
-    length: int = 0  # number of those tokens, end tokens included
-    repeated: bool = False  # one of the parts goes round in a loop
-    unfinished: bool = False  # one of the parts was cut at the length limit
+    Attributes:
+        texts: translations of the parts.
+        log_probability: of all their tokens, in nats.
+        length: number of those tokens, end tokens included.
+        repeated: one of the parts goes round in a loop.
+        unfinished: one of the parts was cut at the length limit.
+    """
+
+    texts: tuple[str, ...] = ()
+    log_probability: float = 0.0
+    length: int = 0
+    repeated: bool = False
+    unfinished: bool = False
 
     def __add__(self, other: "Candidate") -> "Candidate":
         return Candidate(
