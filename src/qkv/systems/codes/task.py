@@ -124,7 +124,10 @@ class CodesTask(Task[DVAE, ImageData]):
             _log.warning(
                 "training.max_steps (%s) is reached before %s: the quantiser gumbel never comes to its final "
                 "temperature and penalty; set %s to %s or less, or training.max_steps higher",
-                *(f"{max_steps:,}", when, " and ".join(late), f"{max_steps:,}"),
+                f"{max_steps:,}",
+                when,
+                " and ".join(late),
+                f"{max_steps:,}",
             )
 
     def begin_step(self, step: int) -> None:
@@ -202,7 +205,9 @@ class CodesTask(Task[DVAE, ImageData]):
             _log.warning(
                 "only %.1f %% of the %s codes are used: the codebook is collapsing, and pictures lose what the others "
                 "could say; lower model.codes %s",
-                *(use, f"{self.config.model.codes:,}", advice[self.config.model.quantiser]),
+                use,
+                f"{self.config.model.codes:,}",
+                advice[self.config.model.quantiser],
             )
 
 
