@@ -1,6 +1,9 @@
-"""Where a model runs: the one place that chooses a device."""
+"""Where a model runs: the one place that chooses a device and a number of threads."""
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -29,3 +32,15 @@ def to_device(batch: T, device: torch.device) -> T:
     fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}  # type: ignore[arg-type]
     moved = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
     return dataclasses.replace(batch, **moved)  # type: ignore[type-var]
+
+
+@contextmanager
+def all_cores(yes: bool) -> Iterator[None]:
+    """Let one of several processes compute on all cores while the others wait for it."""
+    threads = torch.get_num_threads()
+    if yes and hasattr(os, "sched_getaffinity"):
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

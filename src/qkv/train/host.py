@@ -1,15 +1,12 @@
 """The machine that training runs on."""
 
 import ctypes
-import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-
-import torch
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -26,18 +23,6 @@ def keep_freed_memory() -> None:
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(_M_MMAP_MAX, 0)
             libc.mallopt(_M_TRIM_THRESHOLD, -1)
-
-
-@contextmanager
-def all_cores(yes: bool) -> Iterator[None]:
-    """Let one of several processes compute on all cores while the others wait for it."""
-    threads = torch.get_num_threads()
-    if yes and hasattr(os, "sched_getaffinity"):
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass

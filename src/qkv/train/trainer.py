@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
 from qkv.reporter import Reporter
-from qkv.runtime.device import choose_device, to_device
+from qkv.runtime.device import all_cores, choose_device, to_device
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
 from qkv.train.distributed import World
-from qkv.train.host import Interruption, all_cores, interruptible, keep_freed_memory
+from qkv.train.host import Interruption, interruptible, keep_freed_memory
 from qkv.train.log import RunLog, read_records
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
 from qkv.train.task import Task
