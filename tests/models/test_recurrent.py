@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.models.invariants import check_every_source_token_is_read, check_no_position_sees_a_later_token
 from torch import Tensor, nn
 
 from qkv.generation import (
@@ -196,26 +197,12 @@ def test_neither_batch_nor_padding_changes_the_logits(model: RecurrentModel, sou
     torch.testing.assert_close(model(source, LENGTHS, padded)[:, :4], together[:, :4], atol=1e-6, rtol=1e-5)
 
 
-@torch.no_grad()
 def test_no_position_sees_a_later_token(model: RecurrentModel, source: Tensor, target: Tensor):
-    before = model(source, LENGTHS, target)
-    for position in range(1, 9):
-        changed = target.clone()
-        changed[:, position] = 4 + (changed[:, position] - 3) % (VOCABULARY - 4)
-        after = model(source, LENGTHS, changed)
-        assert torch.equal(after[:, :position], before[:, :position])
-        assert not torch.equal(after[:, position], before[:, position])
+    check_no_position_sees_a_later_token(model, source, LENGTHS, target, VOCABULARY)
 
 
-@torch.no_grad()
 def test_every_source_token_is_read(model: RecurrentModel, source: Tensor, target: Tensor):
-    before = model(source, LENGTHS, target)
-    for row, length in enumerate(LENGTHS.tolist()):
-        for position in range(length):
-            changed = source.clone()
-            changed[row, position] = 4 + (changed[row, position] - 3) % (VOCABULARY - 4)
-            after = model(changed, LENGTHS, target)
-            assert (after[row] - before[row]).abs().max() > 1e-4
+    check_every_source_token_is_read(model, source, LENGTHS, target, VOCABULARY)
 
 
 def test_gradients_reach_every_parameter(model: RecurrentModel, source: Tensor, target: Tensor):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.models.invariants import check_every_source_token_is_read, check_no_position_sees_a_later_token
 from torch import Tensor
 
 from qkv.generation import Beam, Greedy, Sampling, Strategy, generate
@@ -79,26 +80,12 @@ def test_neither_batch_nor_padding_changes_the_logits(model: TranslatorModel, so
     torch.testing.assert_close(model(garbage, LENGTHS, target), together, atol=0, rtol=0)
 
 
-@torch.no_grad()
 def test_no_position_sees_a_later_token(model: TranslatorModel, source: Tensor, target: Tensor):
-    before = model(source, LENGTHS, target)
-    for position in range(1, 9):
-        changed = target.clone()
-        changed[:, position] = 4 + (changed[:, position] - 3) % (VOCABULARY - 4)
-        after = model(source, LENGTHS, changed)
-        assert torch.equal(after[:, :position], before[:, :position])
-        assert not torch.equal(after[:, position], before[:, position])
+    check_no_position_sees_a_later_token(model, source, LENGTHS, target, VOCABULARY)
 
 
-@torch.no_grad()
 def test_every_source_token_is_read(model: TranslatorModel, source: Tensor, target: Tensor):
-    before = model(source, LENGTHS, target)
-    for row, length in enumerate(LENGTHS.tolist()):
-        for position in range(length):
-            changed = source.clone()
-            changed[row, position] = 4 + (changed[row, position] - 3) % (VOCABULARY - 4)
-            after = model(changed, LENGTHS, target)
-            assert (after[row] - before[row]).abs().max() > 1e-4
+    check_every_source_token_is_read(model, source, LENGTHS, target, VOCABULARY)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Sampling(n=2, temperature=2.0), Beam(size=4, n_best=4)], ids=str)
