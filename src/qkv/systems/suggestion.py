@@ -3,7 +3,7 @@
 import math
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from itertools import islice
@@ -123,12 +123,16 @@ def captions_at(data: Sequence[Path]) -> str | None:
         return None
     [path] = data
     if path.is_dir():
-        inside = islice(os.walk(path), _FOLDERS)
-        captioned = any(_has_captions(Path(folder), names) for folder, _, names in inside)
+        captioned = any(_has_captions(folder, names) for folder, names in look_inside(path))
         return "pictures with captions beside them" if captioned else None
     if path.suffix.lower() == ".tar":
         return "a shard"
     return "a table of pictures with captions" if {"image", "caption"} <= set(column_names(path)) else None
+
+
+def look_inside(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and some of those in it, each with the names of its files."""
+    return ((Path(folder), names) for folder, _, names in islice(os.walk(path), _FOLDERS))
 
 
 def _has_captions(folder: Path, names: Sequence[str]) -> bool:

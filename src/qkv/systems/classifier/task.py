@@ -1,7 +1,7 @@
 """Training a classifier of pictures: cross-entropy with soft targets, accuracy and calibration, export."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ class ClassifierTask(Task[ViT, ImageData]):
 def _as_before(config: ClassifierConfig, initial: Path, say: Callable[[str], None]) -> ClassifierConfig:
     """The configuration, with what it leaves open of the preprocessing as it was for the initial model."""
     saved = read_saved(initial, Saved)
-    refuse_other_sizes({"model": asdict(config.model)}, {"model": asdict(saved.model)})
+    refuse_other_sizes(config.model, saved.model)
     before, given = {name: getattr(saved.preprocessing, name) for name in _SCALES}, config.given_preprocessing
     others = [f"{name} {value} instead of {before[name]}" for name, value in given.items() if value != before[name]]
     said = f"not as for the initial model, which has to get used to it: {', '.join(others)}"

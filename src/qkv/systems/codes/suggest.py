@@ -1,10 +1,8 @@
 """Sensible sizes for the codes of a number of pictures, for training without a recipe."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,11 @@ from qkv.data.table import column_names
 from qkv.models.dvae import DVAEConfig
 from qkv.reporter import Reporter
 from qkv.systems.codes.saved import Saved
-from qkv.systems.suggestion import measured, name_of, next_step, sources_of, training, with_corpora
+from qkv.systems.suggestion import look_inside, measured, name_of, next_step, sources_of, training, with_corpora
 from qkv.systems.system import Asked, Suggested
 
 _BATCH = 64
 _PARTS = 4
-_FOLDERS = 100  # that are looked into
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
         return None
     [path] = data
     if path.is_dir():
-        inside = (Path(place) / name for place, _, names in islice(os.walk(path), _FOLDERS) for name in names)
+        inside = (folder / name for folder, names in look_inside(path) for name in names)
         return "pictures" if any(map(is_picture, inside)) else None
     if "idx3" in path.name:
         return "pictures in the format of MNIST"

@@ -16,7 +16,7 @@ from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
 from qkv.generation import Guided, Sampling
-from qkv.model_directory import CONFIG, read_saved, read_weights
+from qkv.model_directory import read_saved, read_weights
 from qkv.models.dalle import Dalle
 from qkv.models.dvae import DVAE
 from qkv.models.weights import part_of, set_weights
@@ -25,8 +25,8 @@ from qkv.systems.codes.pipeline import Codes
 from qkv.systems.judge import Judge
 from qkv.systems.painter.drawing import draw_codes
 from qkv.systems.painter.saved import Saved
+from qkv.systems.tokenizer import load_tokenizer
 
-TOKENIZER = "tokenizer.model"
 DECODER, CODES = "dalle", "dvae"
 """What the names of the two models' weights begin with, in the one file that holds both."""
 
@@ -53,13 +53,18 @@ class DrawingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture with its codes, row by row, and what candidates were ordered by, if they were."""
+    """A drawn picture.
+
+    Attributes:
+        image: the picture.
+        codes: its codes, row by row.
+        score: what candidates were ordered by, if they were: with `rerank` how much likelier the caption makes the
+            codes, in nats; else the scorer's.
+    """
 
     image: Image.Image
     codes: Int[Tensor, "N"]
-    score: float | None = (
-        None  # with `rerank` how much likelier the caption makes the codes, in nats; else the scorer's
-    )
+    score: float | None = None
 
 
 class Painter:
@@ -83,12 +88,8 @@ class Painter:
         Raises:
             QkvError: something is missing, damaged or does not fit together.
         """
-        saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
-        if len(tokenizer) != saved.vocabulary:
-            raise QkvError(
-                f"{folder / CONFIG}: vocabulary is {saved.vocabulary}, but {TOKENIZER} has {len(tokenizer)} tokens; "
-                "restore the folder"
-            )
+        saved = read_saved(folder, Saved)
+        tokenizer = load_tokenizer(folder, saved.vocabulary)
         weights = read_weights(folder)
         model, dvae = Dalle(saved.model, len(tokenizer), saved.dvae.codes), DVAE(saved.dvae)
         set_weights(model, part_of(weights, DECODER), str(folder))

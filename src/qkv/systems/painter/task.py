@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,10 @@ from qkv.systems.codes.pipeline import Codes
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.painter.card import card
 from qkv.systems.painter.likelihood import likelihood, sums_of_nats, tokens_of
-from qkv.systems.painter.pipeline import CODES, DECODER, TOKENIZER, Painter
+from qkv.systems.painter.pipeline import CODES, DECODER, Painter
 from qkv.systems.painter.saved import Saved
 from qkv.systems.registry import system_of
+from qkv.systems.tokenizer import TOKENIZER
 from qkv.train.task import Setting, Task
 
 _log = logging.getLogger(__name__)
@@ -214,8 +215,7 @@ def _find_codes(name: str, kept: Path) -> Path:
 def _tokenizer_of(initial: Path, config: PainterConfig, codes: Codes) -> Tokenizer:
     """The tokenizer of the painter to start from, once its sizes and its codes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
-    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": saved.vocabulary}}
-    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
+    refuse_other_sizes(config.model, saved.model, (config.tokenizer.vocabulary, saved.vocabulary))
     theirs = part_of(read_weights(initial), CODES)  # may have been stored with half the digits
     ours = {name: weight.half().cpu() for name, weight in get_weights(codes.model).items()}
     if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name].half()) for name in ours):

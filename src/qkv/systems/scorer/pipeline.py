@@ -12,14 +12,13 @@ from torch import Tensor
 from qkv.data.pictures.decode import Picture, open_picture
 from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
-from qkv.errors import QkvError
-from qkv.model_directory import CONFIG, read_saved, read_weights
+from qkv.model_directory import read_saved, read_weights
 from qkv.models.clip import CLIP
 from qkv.models.weights import set_weights
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.scorer.saved import Saved
+from qkv.systems.tokenizer import load_tokenizer
 
-TOKENIZER = "tokenizer.model"
 _BATCH = 64  # pictures or captions at once, which bounds the memory
 
 
@@ -43,12 +42,8 @@ class Scorer:
         Raises:
             QkvError: something is missing, damaged or does not fit together.
         """
-        saved, tokenizer = read_saved(folder, Saved), Tokenizer.load(folder / TOKENIZER)
-        if len(tokenizer) != saved.vocabulary:
-            raise QkvError(
-                f"{folder / CONFIG}: vocabulary is {saved.vocabulary}, but {TOKENIZER} has {len(tokenizer)} tokens; "
-                "restore the folder"
-            )
+        saved = read_saved(folder, Saved)
+        tokenizer = load_tokenizer(folder, saved.vocabulary)
         model = CLIP(saved.model, len(tokenizer))
         set_weights(model, read_weights(folder), str(folder))
         return cls(saved, tokenizer, open_engine(model, device))

@@ -1,7 +1,7 @@
 """Training CLIP: which caption of a batch is a picture's, and which picture a caption's (Radford et al. 2021)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.scorer.card import card
-from qkv.systems.scorer.pipeline import TOKENIZER, Scorer
+from qkv.systems.scorer.pipeline import Scorer
 from qkv.systems.scorer.report import Pairs, belong, report
 from qkv.systems.scorer.saved import Saved
+from qkv.systems.tokenizer import TOKENIZER
 from qkv.train.task import Setting, Task
 
 
@@ -162,8 +163,7 @@ def contrastive_loss(logits: Float[Tensor, "B B"], right: Bool[Tensor, "B B"]) -
 def _tokenizer_of(initial: Path, config: ScorerConfig) -> Tokenizer:
     """The tokenizer of the scorer to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
-    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": saved.vocabulary}}
-    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
+    refuse_other_sizes(config.model, saved.model, (config.tokenizer.vocabulary, saved.vocabulary))
     return Tokenizer.load(initial / TOKENIZER)
 
 

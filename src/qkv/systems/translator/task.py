@@ -1,7 +1,7 @@
 """Training a translator: cross-entropy with label smoothing, validation loss and BLEU, export."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,7 @@ def _codec_of(initial: Path, config: TranslatorTaskConfig) -> Codec:
     """The tokenizers of the model to start from, once its sizes are known to be the configured ones."""
     saved = read_saved(initial, Saved)
     codec = Codec.load(initial, vars(saved))
-    known = {"model": asdict(saved.model), "tokenizer": {"vocabulary": codec.vocabulary}}
-    refuse_other_sizes({"model": asdict(config.model), "tokenizer": asdict(config.tokenizer)}, known)
+    refuse_other_sizes(config.model, saved.model, (config.tokenizer.vocabulary, codec.vocabulary))
     return codec
 
 
