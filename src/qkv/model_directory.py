@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+RECIPE = "recipe.yaml"  # in a run's folder, which has its model below it
 # What may be fetched from a model hub: data that is parsed, never code and never pickles.
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

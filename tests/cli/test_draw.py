@@ -9,7 +9,7 @@ from PIL import Image
 import qkv
 from qkv import model_directory
 from qkv.figures.gallery import draw_gallery, draw_samples
-from qkv.systems import naming
+from qkv.systems import registry
 from tiny_painter import CAPTIONS, tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit
@@ -109,7 +109,7 @@ def test_which_word_is_the_model(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bundled = {"multi30k": model_folder, "tinted": tiny}
-    for module in (model_directory, naming):
+    for module in (model_directory, registry):
         monkeypatch.setattr(module, "bundled_models", lambda: bundled)
     for words, captions in (
         (["a red bird"], ["a red bird"]),

@@ -12,9 +12,9 @@ import torch
 import typer
 
 from qkv.errors import QkvError
-from qkv.model_directory import read_saved
+from qkv.model_directory import RECIPE, read_saved
 from qkv.runs.run import find_initial, open_run
-from qkv.systems.recipe import RECIPE, Recipe
+from qkv.systems.recipe import Recipe
 from qkv.systems.registry import find_system, recognised, systems
 from qkv.systems.system import Asked, System
 from qkv.terminal.reporter import TerminalReporter
@@ -119,10 +119,13 @@ def _train(world: World, request: _Request, reporter: TerminalReporter) -> None:
 
 def _new_run(request: _Request, reporter: TerminalReporter) -> tuple[Path, Recipe]:
     """The folder and the recipe of a new run, given or suggested."""
-    assignments = [*([f"initial={request.initial}"] if request.initial else []), *request.assignments]
-    recipe = Path(request.what)
-    if request.what and recipe.suffix.lower() in (".yaml", ".yml"):
-        for name, value in {"data": request.data, "system": request.system, **request.options}.items():
+    initial, others, recipe = request.initial, dict(request.options), Path(request.what)
+    from_recipe = bool(request.what) and recipe.suffix.lower() in (".yaml", ".yml")
+    if from_recipe and not initial:
+        initial = others.pop("from", "")  # another word for it, where no data has languages to name
+    assignments = [*([f"initial={initial}"] if initial else []), *request.assignments]
+    if from_recipe:
+        for name, value in {"data": request.data, "system": request.system, **others}.items():
             if value:
                 raise QkvError(f"--{name} is for training without a recipe: {recipe} says all of it; --set replaces")
         return request.out or Path("runs") / recipe.stem, Recipe.read(recipe, assignments)

@@ -9,9 +9,9 @@ import torch
 
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
-from qkv.model_directory import find_model
+from qkv.model_directory import RECIPE, find_model
 from qkv.reporter import Reporter
-from qkv.systems.recipe import RECIPE, Recipe
+from qkv.systems.recipe import Recipe
 from qkv.systems.registry import system_of
 from qkv.systems.system import System
 from qkv.train.distributed import World

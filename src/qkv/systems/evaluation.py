@@ -13,8 +13,9 @@ from qkv.data.captions.evaluation import (
 )
 from qkv.data.pictures.data import ImageDataConfig
 from qkv.errors import QkvError
+from qkv.model_directory import RECIPE
 from qkv.reporter import Reporter
-from qkv.systems.recipe import RECIPE, Recipe
+from qkv.systems.recipe import Recipe
 
 
 def open_data(

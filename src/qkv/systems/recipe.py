@@ -14,8 +14,6 @@ from qkv.systems.registry import find_system
 from qkv.systems.system import System
 from qkv.train.config import TrainingConfig
 
-RECIPE = "recipe.yaml"
-
 
 @dataclass(frozen=True)
 class Recipe:

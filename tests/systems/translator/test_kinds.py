@@ -19,9 +19,8 @@ from qkv.models.weights import get_weights, set_weights
 from qkv.reporter import SILENT
 from qkv.runs.averaging import average_models
 from qkv.systems.translator.explain import explain
-from qkv.systems.translator.kinds import make_model
 from qkv.systems.translator.pipeline import Translator
-from qkv.systems.translator.saved import Saved
+from qkv.systems.translator.saved import Saved, make_model
 from qkv.systems.translator.task import TranslatorTask, TranslatorTaskConfig
 from qkv.train.config import TrainingConfig
 from qkv.train.optimizer import make_optimizer

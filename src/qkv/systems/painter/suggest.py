@@ -14,8 +14,8 @@ from qkv.reporter import Reporter
 from qkv.systems import suggestion
 from qkv.systems.codes import SYSTEM as CODES
 from qkv.systems.codes.saved import Saved as SavedCodes
-from qkv.systems.naming import check_system
 from qkv.systems.painter.saved import Saved
+from qkv.systems.registry import check_system
 from qkv.systems.system import Asked, Suggested
 
 _PARTS = 4

@@ -19,10 +19,10 @@ from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
 from qkv.reporter import Table
 from qkv.systems.judge import open_judge, open_reader
-from qkv.systems.naming import check_system, first_bundled, names_model
 from qkv.systems.options import AsJson, Assignments, Model
 from qkv.systems.painter import SYSTEM
 from qkv.systems.painter.pipeline import Painter
+from qkv.systems.registry import check_system, first_bundled, names_model
 from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
 from qkv.terminal.reporter import TerminalReporter
 

@@ -6,8 +6,7 @@ from typing import Any
 from qkv.data.parallel.vocabulary import format_directions
 from qkv.models.translator import TranslatorConfig
 from qkv.systems.card import bullets, metrics_table, trained
-from qkv.systems.translator.kinds import describe
-from qkv.systems.translator.saved import Saved
+from qkv.systems.translator.saved import Saved, describe
 
 
 def card(saved: Saved, facts: Mapping[str, Any], sources: Sequence[object]) -> str:

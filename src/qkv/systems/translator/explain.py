@@ -7,9 +7,9 @@ from qkv.explain.attention import AttentionRecord, record_attention
 from qkv.explain.words import Token
 from qkv.figures.text import printable
 from qkv.reporter import Table
-from qkv.systems.translator.kinds import Model
 from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.result import Translation
+from qkv.systems.translator.saved import Model
 
 _LINKS = 8
 _FAINT = 0.05

@@ -19,9 +19,8 @@ from qkv.model_directory import CONFIG, read_saved, read_weights
 from qkv.models.weights import set_weights
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
-from qkv.systems.translator.kinds import Model, make_model
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
-from qkv.systems.translator.saved import Saved
+from qkv.systems.translator.saved import Model, Saved, make_model
 from qkv.systems.translator.sentences import is_blank, separator, split
 
 Progress = Callable[[int, int], None]

@@ -1,10 +1,19 @@
-"""What config.json of a translator holds."""
+"""What config.json of a translator holds; and the kinds of model that translate.
+
+What these offer is alike: `forward`, `start`, `decode` and `config.longest`.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from qkv.data.parallel.vocabulary import Codec, Direction
-from qkv.systems.translator.kinds import ModelConfig
+from qkv.models.recurrent import RecurrentConfig, RecurrentModel
+from qkv.models.translator import TranslatorConfig, TranslatorModel
+
+ModelConfig = TranslatorConfig | RecurrentConfig
+"""The `model` section of a recipe and of config.json; its `kind` says which, the Transformer where there is none."""
+
+Model = TranslatorModel | RecurrentModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +56,19 @@ class Saved:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.directions:
             raise ValueError("directions: there is none")
+
+
+def make_model(config: ModelConfig, vocabulary: int, target_vocabulary: int | None = None) -> Model:
+    """A model with new weights; `target_vocabulary` is given where the languages do not share one vocabulary."""
+    if isinstance(config, TranslatorConfig):
+        return TranslatorModel(config, vocabulary, target_vocabulary)
+    return RecurrentModel(config, vocabulary, target_vocabulary)
+
+
+def describe(config: ModelConfig) -> str:
+    """What a model is called, with its paper."""
+    if isinstance(config, TranslatorConfig):
+        return "A Transformer (Vaswani et al. 2017)"
+    name = {"lstm": "An LSTM", "gru": "A GRU"}[config.kind]
+    how = "with attention (Bahdanau et al. 2015)" if config.attention else "without attention (Sutskever et al. 2014)"
+    return f"{name} {how}"

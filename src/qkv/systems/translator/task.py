@@ -21,10 +21,9 @@ from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.translator.card import card
-from qkv.systems.translator.kinds import Model, ModelConfig, make_model
 from qkv.systems.translator.pipeline import Translator
 from qkv.systems.translator.report import greedy_bleu
-from qkv.systems.translator.saved import Saved
+from qkv.systems.translator.saved import Model, ModelConfig, Saved, make_model
 from qkv.train.task import Setting, Task
 
 

@@ -16,8 +16,8 @@ from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
 from qkv.reporter import Table
-from qkv.systems.naming import check_system, names_model
 from qkv.systems.options import AsJson, Model, Weights
+from qkv.systems.registry import check_system, names_model
 from qkv.systems.translator import SYSTEM
 from qkv.systems.translator.decoding import Decoding
 from qkv.systems.translator.file_job import translate_file
