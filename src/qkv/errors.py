@@ -7,5 +7,4 @@ class QkvError(Exception):
 
 def one_line(error: BaseException) -> str:
     """The first line of what an exception says."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return str(error).strip().partition("\n")[0].strip() or type(error).__name__

@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"error: {message.replace(chr(10), ' ')}", file=sys.stderr)
     sys.exit(status)
 
 

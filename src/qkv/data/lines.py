@@ -10,6 +10,15 @@ from qkv.errors import QkvError
 _BOM = b"\xef\xbb\xbf"
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a text without their ends, as `read_lines` finds them in a file: a line ends at a line feed alone.
+
+    `str.splitlines` would cut at U+2028, U+0085, form feeds and their like too, which belong to a sentence.
+    """
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
 def read_lines(path: Path) -> Iterator[str]:
     """Lines of a UTF-8 text file without their ends; a byte order mark is skipped, and .gz unpacked.
 

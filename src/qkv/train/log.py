@@ -73,7 +73,7 @@ class RunLog:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of a JSONL file; a last line that a kill cut short is left out."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:

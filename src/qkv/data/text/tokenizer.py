@@ -15,7 +15,7 @@ from typing import Literal
 import sentencepiece
 
 from qkv.data.text.subword_sampling import SubwordSampler
-from qkv.errors import QkvError
+from qkv.errors import QkvError, one_line
 
 PAD, UNK, BEGIN, END = 0, 1, 2, 3
 
@@ -180,8 +180,8 @@ def _learn(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[st
             raise _TooSmall(f"tokenizer.vocabulary {config.vocabulary} is too small: {need}") from error
         if "empty()" in str(error) or "all_chars_count" in str(error):
             raise QkvError("no text to train the tokenizer on: every line is blank") from error
-        said = str(error).splitlines()[0]
-        raise QkvError(f"SentencePiece could not train a tokenizer of {config.vocabulary} pieces: {said}") from error
+        said = f"SentencePiece could not train a tokenizer of {config.vocabulary} pieces: {one_line(error)}"
+        raise QkvError(said) from error
     return model.getvalue()
 
 
