@@ -72,6 +72,30 @@ def test_any_sample_is_read_by_its_place(form: int, tmp_path: Path) -> None:
     assert shards.read(4, "image") == b""
 
 
+def test_hidden_shards_and_hidden_files_in_them_are_passed_over(tmp_path: Path) -> None:
+    """What a Mac leaves on disks and in archives of others: the other half of each file, and folders of its own."""
+    hidden = [
+        ("._0000.png", b"mac"),
+        ("__MACOSX/._0001.png", b"mac"),
+        (".Trashes/0002.png", b"gone"),
+        ("./.x.txt", b"x"),
+    ]
+    shard(tmp_path / "s" / "0.tar", [*samples(0, 2), *hidden, ("../up.png", png(2))])
+    (tmp_path / "s" / "._0.tar").write_bytes(b"\0\x05\x16\x07" + bytes(4000))
+    (tmp_path / "s" / ".Trashes").mkdir()
+    (tmp_path / "s" / ".Trashes" / "1.tar").write_bytes(bytes(4000))
+    for place in ("s", "s/*.tar", "**/*.tar"):
+        shards = opened(tmp_path, tmp_path / place)
+        assert [shards.name(i).split("sample ")[1] for i in range(len(shards))] == ["0000", "0001", "../up"]
+
+
+def test_captions_end_at_line_feeds(tmp_path: Path) -> None:
+    texts = "a sun\u2028at noon\r\n\n a\x0bmoon\x85\n".encode()
+    path = shard(tmp_path / "s.tar", [("0.png", png(1)), ("0.txt", b"\xef\xbb\xbf" + texts)])
+    found = open_source(CaptionSource(shards=str(path)), tmp_path / "cache", Reporter())
+    assert [text for _, text in found.texts(0)] == ["a sun\u2028at noon", "a\x0bmoon"]
+
+
 def test_the_index_is_made_once_of_headers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = shard(tmp_path / "big.tar", [("a.png", bytes(2_000_000)), *samples(1, 3)])
     taken, real = [], Path.open

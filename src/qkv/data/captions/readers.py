@@ -6,8 +6,8 @@ from typing import Any
 
 from qkv.config import nearest
 from qkv.data.captions.sources import LABEL, Caption, CaptionedPictures, CaptionSource
-from qkv.data.lines import read_lines
-from qkv.data.pictures.decode import files_inside
+from qkv.data.folders import look_inside
+from qkv.data.lines import read_lines, split_lines
 from qkv.data.pictures.labels import Labels
 from qkv.data.pictures.readers import of_rows, of_shards, open_pictures
 from qkv.data.pictures.shards import Shards
@@ -33,9 +33,9 @@ def _of_folder(source: CaptionSource, folder: Path) -> CaptionedPictures:
     def captions(index: int) -> list[Caption]:
         return [(source.language, line) for line in read_lines(Path(texts[index])) if line.strip()]
 
-    alone = sorted({str(file) for file in files_inside(folder) if file.suffix == ".txt"} - set(texts))
+    alone = sorted({str(file) for file in look_inside(folder).files if file.suffix == ".txt"} - set(texts))
     notes = [f"{len(alone):,} .txt files have no picture beside them, such as {alone[0]}"] if alone else []
-    return CaptionedPictures(source, pictures, captions, texts, notes)
+    return CaptionedPictures(source, pictures, captions, texts, [*pictures.notes, *notes])
 
 
 def _of_table(source: CaptionSource, path: Path, cache: Path) -> CaptionedPictures:
@@ -84,7 +84,7 @@ def _of_shards(source: CaptionSource, cache: Path, reporter: Reporter) -> Captio
         name = shards.name(index)
         text = shards.read(index, "text") if source.captions is None else None
         if text is not None:
-            return [(source.language, line) for line in _decoded(text, name).splitlines() if line.strip()]
+            return [(source.language, line) for line in split_lines(_decoded(text, name)) if line.strip()]
         content = shards.read(index, "json")
         sample = {} if content is None else _parsed(content, name)
         cells = [(language, key) for language, keys in source.columns.items() for key in keys if key in sample]

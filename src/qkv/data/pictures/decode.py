@@ -2,7 +2,6 @@
 
 import glob
 import io
-import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from qkv.data.folders import is_hidden, look_inside
 from qkv.errors import QkvError
 
 Picture = str | Path | bytes | Image.Image | NDArray[Any]
@@ -86,28 +86,15 @@ def find_pictures(paths: Iterable[str | Path]) -> tuple[list[Path], dict[str, Qk
 
 def pictures_inside(folder: Path) -> list[Path]:
     """Pictures in a folder and below it, one at least, sorted; not what is hidden, as an editor's or file manager's."""
-    found = [file for file in files_inside(folder) if is_picture(file)]
+    found = [file for file in look_inside(folder).files if is_picture(file)]
     if not found:
         raise QkvError(f"{folder} holds no pictures: none of its files ends in .jpg, .png or the like")
     return found
 
 
-def files_inside(folder: Path) -> list[Path]:
-    """Files in a folder and below it, sorted, but for hidden ones; links that lead nowhere are among them."""
-
-    def refuse(error: OSError) -> None:
-        raise QkvError(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from None
-
-    found = []
-    for place, below, names in os.walk(folder, onerror=refuse):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return found
-
-
 def is_picture(file: Path) -> bool:
     """Whether a file looks like a picture by its name; hidden ones do not, links that lead nowhere do."""
-    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and not file.is_dir()
+    return file.suffix.lower() in PICTURE_SUFFIXES and not is_hidden(file.name) and not file.is_dir()
 
 
 class _Quiet:

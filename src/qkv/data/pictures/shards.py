@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal
 import pyarrow as pa
 
 from qkv.data.cache import digest, file_state, read_arrow, write_arrow
+from qkv.data.folders import is_hidden, look_inside
 from qkv.data.pictures.decode import PICTURE_SUFFIXES
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
@@ -101,7 +102,7 @@ def _find(places: Sequence[str]) -> list[Path]:
     for place in places:
         path = Path(place)
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if _NAMED_TAR.search(file.name) and file.is_file())
+            found = sorted(file for file in look_inside(path).files if _NAMED_TAR.search(file.name) and file.is_file())
         else:
             found = [path] if path.is_file() else sorted(map(Path, glob.glob(place, recursive=True)))
         if not found:
@@ -127,7 +128,7 @@ def _samples(path: Path) -> Iterable[dict[str, Any]]:
     for member in _members(path):
         name = PurePosixPath(member.name)
         kind = _KINDS.get(name.suffix.lower())
-        if kind is None or name.name.startswith(".") or not member.isreg():
+        if kind is None or any(map(is_hidden, name.parts)) or not member.isreg():
             continue
         key = without_surrogates(str(name.with_suffix("")))
         nothing = {f"{kind}_{what}": 0 for kind in _KINDS.values() for what in ("count", "offset", "size")}
