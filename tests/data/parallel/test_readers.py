@@ -1,7 +1,10 @@
 """Files of every kind to rows, and one clear line for each fault."""
 
+import csv
 import gzip
+import io
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -54,11 +57,53 @@ def test_a_header_of_language_codes_names_the_columns_and_is_no_pair(tmp_path: P
     assert read_languages(corpus) == ("en", "pt-BR", "de")
     assert rows_of(corpus) == [("Yes", "Sim", "Ja")]
     assert measure(corpus) == (1, 3)
-    named = CorpusConfig(table=corpus.table, columns=["en", "pt"])
-    assert rows_of(named) == [("en", "pt-BR"), ("Yes", "Sim")]  # columns are named, so the first line is a pair
+    assert rows_of(CorpusConfig(table=corpus.table, columns=["en", "pt"])) == [("Yes", "Sim")]
+    assert rows_of(CorpusConfig(table=corpus.table, columns=["en", "_", "de"])) == [("Yes", "Ja")]
     short = CorpusConfig(table=write(tmp_path / "short.tsv", b"en\tde\nYes\n"))
     with pytest.raises(QkvError, match=r"short.tsv, line 2: 1 tab-separated column, but .* need 2"):
         rows_of(short)
+
+
+@pytest.mark.parametrize("first", ["en\tko", "EN\tKO\tnote", "en_US\tko", "source\ttarget"])
+def test_a_header_is_no_pair_where_the_columns_are_named_too(first: str, tmp_path: Path) -> None:
+    table = write(tmp_path / "pairs.tsv", f'{first}\n"Yes"\t"네"\tx\n'.encode())
+    for columns in (["en", "ko"], ["EN", "ko"]):
+        assert len(rows_of(CorpusConfig(table=table, columns=columns))) == 1
+
+
+def test_a_header_in_another_order_is_refused_and_a_pair_is_no_header(tmp_path: Path) -> None:
+    table = write(tmp_path / "pairs.tsv", "ko\ten\n네\tYes\n".encode())
+    with pytest.raises(QkvError, match="line 1, names its columns ko, en, but they are said to be en, ko: give"):
+        rows_of(CorpusConfig(table=table, columns=["en", "ko"]))
+    for first in ("go\tva", "en\ten", "the source\tdie Quelle", "source\tsource", "en\tund"):
+        table = write(tmp_path / "pairs.tsv", f"{first}\nYes\tJa\n".encode())
+        assert len(rows_of(CorpusConfig(table=table, columns=["en", "de"]))) == 2
+
+
+def as_a_spreadsheet_writes(rows: list[tuple[str, ...]], quoting: Literal[0, 1]) -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file, "excel-tab", quoting=quoting).writerows(rows)
+    return file.getvalue().encode()
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_quotation_marks_of_a_spreadsheet_are_not_of_the_text(quoting: Literal[0, 1], tmp_path: Path) -> None:
+    pairs = [("She said.", "Sie sagte."), ('He said "hi".', '"Hallo", sagte er.'), ('""', '"'), ("x", "")]
+    table = write(tmp_path / "pairs.tsv", as_a_spreadsheet_writes(pairs, quoting))
+    assert rows_of(CorpusConfig(table=table, columns=["en", "de"])) == pairs
+    headed = write(tmp_path / "headed.tsv", as_a_spreadsheet_writes([("en", "de"), *pairs], quoting))
+    assert rows_of(CorpusConfig(table=headed)) == pairs
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['"Who is it?"\t"Wer ist da?"', 'a "b"\tc', '"a\tb', 'a\t"b" c "d"', '"a ""b"" c"\t5" d', '""a""\tb'],
+)
+def test_quotation_marks_of_sentences_stay(more: str, tmp_path: Path) -> None:
+    """Sentences that are a quotation, that open one, or close one, as in text that no spreadsheet wrote."""
+    lines = ["Yes\tJa", '"Go."\t"Geh."', more]
+    table = write(tmp_path / "pairs.tsv", "\n".join(lines).encode())
+    assert rows_of(CorpusConfig(table=table, columns=["en", "de"])) == [tuple(line.split("\t")) for line in lines]
 
 
 @pytest.mark.parametrize("first", ["Yes\tJa", "en", "en\ten", "en\t", "en\tde\tCC-BY", ""])

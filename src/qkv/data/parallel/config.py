@@ -19,8 +19,8 @@ class CorpusConfig:
         table: a .tsv, .tab or .txt file with a language a column, or a .jsonl file of {"en": ..., "ko": ...} or
             {"translation": {"en": ..., "ko": ...}}.
         columns: languages of a table. For tab-separated text in the order of its columns, "_" for one to ignore;
-            further columns are ignored; if not given, the first line is a header of their codes. For JSONL the keys to
-            read, if not those of the first line.
+            further columns are ignored, and so is a first line that names them; if not given, that is a header of their
+            codes. For JSONL the keys to read, if not those of the first line.
         directions: such as ["en-de", "de-en"]; every ordered pair of the languages if not given.
     """
 

@@ -89,7 +89,8 @@ class Examples:
     def place(self, index: int) -> str:
         """File and line of a pair, such as "pairs.tsv:17"."""
         [(view, _, rows)] = self.split(np.array([index]))
-        return f"{view.corpus.text.corpus.name}:{rows[0] + 1}"
+        text = view.corpus.text
+        return f"{text.corpus.name}:{rows[0] + text.first_line}"
 
     def direction(self, indices: Indices) -> Indices:
         """Number of each pair's direction."""

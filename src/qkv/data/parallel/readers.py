@@ -3,15 +3,19 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice, zip_longest
 from pathlib import Path
 
+from qkv.data.cache import file_state
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import IGNORED, CorpusConfig
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
 
 _LANGUAGE = re.compile("[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+_SIDES = frozenset({"source", "target", "src", "tgt", "trg", "sentence", "translation"})
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def is_language(name: str) -> bool:
@@ -32,7 +36,7 @@ def read_languages(corpus: CorpusConfig) -> tuple[str, ...]:
     if (line := next(read_lines(path), None)) is None:
         raise QkvError(f"{path} is empty: it must hold at least one line")
     if not corpus.is_jsonl:
-        header = tuple(line.split("\t"))
+        header = tuple(_cells(line, is_quoted(path)))
         if len(set(header)) < max(len(header), 2) or not all(map(is_language, header)):
             said = "columns: [en, ko], or a first line of their codes"
             raise QkvError(f"say which languages the columns of {path} hold: {said}")
@@ -50,7 +54,55 @@ def read_rows(corpus: CorpusConfig, languages: tuple[str, ...]) -> Iterator[tupl
     elif corpus.is_jsonl:
         yield from _jsonl(corpus.paths[0], languages)
     else:
-        yield from _tab_separated(corpus.paths[0], corpus.columns or list(languages), header=not corpus.columns)
+        yield from _tab_separated(corpus.paths[0], corpus.columns or list(languages), has_header(corpus))
+
+
+def has_header(corpus: CorpusConfig) -> bool:
+    """Whether the first line of a corpus names its columns and is no pair, which it does in tab-separated text alone.
+
+    Raises:
+        QkvError: it names the languages of `columns` in another order.
+    """
+    if corpus.table is None or corpus.is_jsonl or corpus.columns is None:
+        return corpus.table is not None and not corpus.is_jsonl
+    [path] = corpus.paths
+    cells = _cells(next(read_lines(path), ""), is_quoted(path))
+    both = [(cell, name) for cell, name in zip(cells, corpus.columns) if name != IGNORED]
+    named, asked = ([re.split("[-_]", name.strip().lower())[0] for name in names] for names in zip(*both))
+    if named != asked and sorted(named) == sorted(asked):
+        said = f"columns {', '.join(named)}, but they are said to be {', '.join(asked)}"
+        raise QkvError(f"{path}, line 1, names its {said}: give columns in the order of the file")
+    return named == asked or (len({*named}) == len(asked) and {*named} <= _SIDES)
+
+
+def is_quoted(path: Path) -> bool:
+    """Whether tab-separated text is as spreadsheets write it: cells between quotation marks, those in them doubled.
+
+    All cells with a mark must be so, and one have a doubled one in it, or else all cells be so: in other text marks
+    are a sentence's own, and some sentences are a quotation from end to end.
+    """
+    return _is_quoted(path, *file_state(path))
+
+
+@cache
+def _is_quoted(path: Path, *_: int) -> bool:
+    doubled, bare, between = False, False, False
+    for line in read_lines(path):
+        if '"' not in line:
+            bare = bare or bool(line.strip())
+            continue
+        for cell in line.split("\t"):
+            if '"' in cell and not _QUOTED.fullmatch(cell):
+                return False
+            between = between or '"' in cell
+            bare = bare or '"' not in cell
+            doubled = doubled or '""' in cell[1:-1]
+    return doubled or (between and not bare)
+
+
+def _cells(line: str, quoted: bool) -> list[str]:
+    cells = line.split("\t")
+    return [cell[1:-1].replace('""', '"') if cell[:1] == '"' else cell for cell in cells] if quoted else cells
 
 
 def measure(corpus: CorpusConfig) -> tuple[int, int]:
@@ -77,8 +129,9 @@ def _aligned(paths: list[Path]) -> Iterator[tuple[str, ...]]:
 
 def _tab_separated(path: Path, columns: list[str], header: bool) -> Iterator[tuple[str, ...]]:
     wanted = [index for index, column in enumerate(columns) if column != IGNORED]
+    quoted = is_quoted(path)
     for number, line in islice(enumerate(read_lines(path), 1), int(header), None):
-        cells = line.split("\t")
+        cells = _cells(line, quoted)
         if len(cells) < len(columns) and line.strip():
             has = f"{len(cells)} tab-separated column{'s' * (len(cells) > 1)}"
             need = f"but columns {columns} need {len(columns)}; correct the line or the columns"

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.data.parallel.config import CorpusConfig
-from qkv.data.parallel.readers import read_languages, read_rows
+from qkv.data.parallel.readers import has_header, is_quoted, read_languages, read_rows
 from qkv.data.randomness import hash_text
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
@@ -89,6 +89,11 @@ class TextStore(Store):
         return cls(folder, table, corpus)
 
     @cached_property
+    def first_line(self) -> int:
+        """The number, in its file, of the line that row 0 is."""
+        return 2 if has_header(self.corpus) else 1
+
+    @cached_property
     def characters(self) -> NDArray[np.int32]:
         """Characters of each text, [rows, languages], memory-mapped."""
         return self._numbers("characters.bin", np.int32)
@@ -131,6 +136,10 @@ def _write_texts(corpus: CorpusConfig, folder: Path, reporter: Reporter) -> pa.T
         table = write_arrow(temporary / "texts.arrow", schema, batches(), reporter, f"reading {corpus.name}")
         if not table.num_rows:
             raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
+    if corpus.table is not None and not corpus.is_jsonl and is_quoted(corpus.paths[0]):
+        reporter.say(f"{corpus.name}: cells stand in quotation marks, as spreadsheets write them, which are taken off")
+    if corpus.columns is not None and has_header(corpus):
+        reporter.say(f"{corpus.name}: the first line names the columns, and is no pair")
     return table
 
 
