@@ -118,6 +118,30 @@ def test_a_divided_folder_and_hidden_folders(tmp_path: Path) -> None:
     assert len(open_pictures(PictureSource.of(tmp_path / "train"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [
+        (["train/a/1", "train/b/1", "test/a/1", "test/b/1", "copy/train/a/1", "copy/test/a/1"], ["test", "train"]),
+        (["seg_train/seg_train/a/1", "seg_test/seg_test/a/1", "seg_pred/1"], ["seg_test", "seg_train"]),
+        (["Training_Set/a/1", "Validation-set/a/1", "extra/1"], ["Training_Set", "Validation-set"]),
+        (["train/1", "test/1"], ["test", "train"]),
+        (["train/1", "test/1", "bus/1"], []),  # classes
+        (["train/steam/1", "train/metro/1", "bus/city/1"], []),
+        (["training/1", "dev/deep/1", "dev/1", "test/1", "x/1"], []),
+    ],
+)
+def test_a_set_is_divided_already_whatever_lies_beside_its_parts(files: list[str], parts: list[str], tmp_path: Path):
+    for name in files:
+        (tmp_path / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.png").write_bytes(png(1))
+    if not parts:
+        assert len(open_pictures(PictureSource.of(tmp_path))) == len(files)
+        return
+    named = " and ".join(str(tmp_path / part) for part in parts)
+    with pytest.raises(QkvError, match=f"{tmp_path} is divided already: train on one of {named}, and name another"):
+        open_pictures(PictureSource.of(tmp_path))
+
+
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,image,label\na.png,b.png,0\n")
     with pytest.raises(QkvError, match="several columns 'image'"):
@@ -150,6 +174,62 @@ def test_files_that_are_no_whole_tables(name: str, content: bytes | None, said: 
         else:
             open_pictures(PictureSource(table=str(path)))
     assert "\n" not in str(error.value) and "Arrow" not in str(error.value)
+
+
+def csv_of(folder: Path, *rows: str) -> CaptionSource:
+    for name in "abcdef":
+        (folder / f"{name}.png").write_bytes(png(ord(name)))
+    (folder / "t.csv").write_text("\n".join(["image,caption", *rows]) + "\n")
+    return CaptionSource(table=str(folder / "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (['a.png,"one', "b.png,two", "c.png,three"], r"line 2: a quotation mark opens a cell that is never closed"),
+        (["a.png,one", 'b.png,"two', "c.png,three", 'd.png,"four"'], r"line 3: a quotation mark closes a cell before"),
+        (["a.png,one", 'b.png,"two', "c.png,three", 'd.png,four"', "e.png,5"], r"line 3: .* over line 4, .* \(c.png\)"),
+        (['a.png,"one "" two', 'b.png,"" three"', "c.png,x"], r"line 2: .* goes on over line 3, .* \(b.png\)"),
+        (['a.png,"one" or two'], r"line 2: a quotation mark closes a cell before its end; put a cell that has"),
+        (['"a.png,one', 'b.png,"two"'], r"line 2: .*; put a cell that has a quotation mark"),
+        (['a.png,"' + "x" * 2**21 + '"'], r"line 2: a cell has more than 1,048,576 characters"),
+    ],
+)
+def test_a_stray_quotation_mark_swallows_no_row(rows: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(QkvError, match=rf"t\.csv, {said}") as error:
+        open_source(csv_of(tmp_path, *rows), tmp_path / "cache", Reporter())
+    assert len(str(error.value)) < 500
+
+
+def test_cells_of_several_lines_and_marks_that_are_quoted(tmp_path: Path) -> None:
+    """What RFC 4180 allows, and single marks within cells, which stand for inches or are apostrophes."""
+    captions = ["one,\ntwo, three", 'say "hi"', '5" wide', "", "a\u2028b\n\nx.png,none of ours", "NA"]
+    told = [f'"{caption}"' for caption in ("one,\ntwo, three", 'say ""hi""')] + [
+        '5" wide',
+        "",
+        f'"{captions[4]}"',
+        "NA",
+    ]
+    source = csv_of(tmp_path, *(f"{name}.png,{caption}" for name, caption in zip("abcdef", told)), "", "")
+    found = open_source(source, tmp_path / "cache", Reporter())
+    assert [[text for _, text in found.texts(i)] for i in range(6)] == [[caption] for caption in captions]
+
+
+def test_columns_that_arrow_holds_but_are_no_text(tmp_path: Path) -> None:
+    texts = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xffb")]
+    )
+    parquet.write_table(pa.table({"image": [png(1), png(2)], "caption": texts, "label": texts}), tmp_path / "t.parquet")
+    with pytest.raises(QkvError, match=r"t.parquet, row 2: 'label' is not UTF-8 \(byte 0 of it\); convert"):
+        open_pictures(PictureSource(table=str(tmp_path / "t.parquet")))
+    found = open_source(CaptionSource(table=str(tmp_path / "t.parquet")), tmp_path / "cache", Reporter())
+    assert found.texts(0) == [("und", "a")]
+    with pytest.raises(QkvError, match=r"t.parquet, row 2: 'caption' is not UTF-8"):
+        found.check(1)
+    binary = table(tmp_path / "u.parquet", [png(1), png(2)], ["café".encode(), b"tea"])
+    assert open_pictures(binary).classes == ("café", "tea")
+    with pytest.raises(QkvError, match=r"u.parquet, row 1: label b'caf\\xe9' is not UTF-8 \(byte 3\)"):
+        open_pictures(table(tmp_path / "u.parquet", [png(1), png(2)], ["café".encode("latin-1"), b"tea"]))
 
 
 def split_table(folder: Path) -> dict[str, object]:

@@ -1,16 +1,17 @@
 """Tables of labelled pictures: CSV with their paths, Parquet with their paths or the pictures themselves."""
 
-import csv as csv_lines
+import csv
 import fnmatch
 import json
+import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from qkv.config import nearest
 from qkv.data.cache import digest, file_state, read_arrow, write_arrow
@@ -19,6 +20,14 @@ from qkv.errors import QkvError
 
 _IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
 _BLOCK_ROWS = 256
+_CSV_ROWS = 16384
+_LONGEST_CELL = 2**20  # characters; a longer one is taken for a quotation mark that is not closed
+_QUOTING = "put a cell that has a quotation mark, a comma or a line break between two marks, and double its own"
+_CSV_FAULTS = {
+    "unexpected end of data": "a quotation mark opens a cell that is never closed",
+    "',' expected after '\"'": "a quotation mark closes a cell before its end",
+    f"field larger than field limit ({_LONGEST_CELL})": f"a cell has more than {_LONGEST_CELL:,} characters",
+}
 
 Where = dict[str, str | int | list[str | int]]
 """Column of a table to the value that its rows have there, or to several of which they have one; or to patterns."""
@@ -32,8 +41,10 @@ class MissingColumn(QkvError):
         super().__init__(f"{self.said}; {nearest(column, known)}")
 
 
-def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) -> dict[str, pa.ChunkedArray]:
-    """Columns of a table, by name.
+def read_table(
+    path: Path, columns: Sequence[str], cache: Path | None = None, pictures: str | None = None
+) -> dict[str, pa.ChunkedArray]:
+    """Columns of a table, by name; `pictures` is that of pictures, if there is one.
 
     Parquet is compressed by the thousand rows, which makes one row dear to read. So columns are kept in memory, or if
     they are large, as those of pictures are, copied once into an Arrow file in `cache` (or a temporary one), which is
@@ -45,7 +56,7 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
     columns, large = list(dict.fromkeys(columns)), set()
     try:
         if path.suffix.lower() == ".csv":
-            table = _read_csv(path, columns)
+            table = _read_csv(path, columns, pictures)
         else:
             with parquet.ParquetFile(path) as file:
                 _check_columns(path, file.schema_arrow.names, columns)
@@ -56,6 +67,8 @@ def read_table(path: Path, columns: Sequence[str], cache: Path | None = None) ->
         raise QkvError(f"{path} does not exist: check the path") from None
     except PermissionError:
         raise QkvError(f"{path} may not be read: check its permissions") from None
+    except UnicodeDecodeError:
+        raise QkvError(f"{path}: the name of a column is not UTF-8: rename it") from None
     except (pa.ArrowException, OSError):
         fault = "it is cut short, damaged or no Parquet file"
         raise QkvError(f"{path} cannot be read: {fault}; fetch it or write it again") from None
@@ -73,33 +86,71 @@ def told_names(path: Path, label: str) -> list[str] | None:
         return None
 
 
-def _read_csv(path: Path, columns: list[str]) -> pa.Table:
-    ragged: list[csv.InvalidRow] = []
+def _read_csv(path: Path, columns: list[str], pictures: str | None) -> pa.Table:
+    """Columns of a CSV file as RFC 4180 has it, a quotation mark out of place refused; all cells are text.
 
-    def refuse(row: csv.InvalidRow) -> str:
-        ragged.append(row)
-        return "error"
+    `pictures` is the column of their paths: a quoted cell may go over several lines, but not over rows with pictures of
+    their own, which a missing quotation mark would swallow.
+    """
+    csv.field_size_limit(_LONGEST_CELL)
+    parts: dict[str, list[pa.Array]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines: list[str] = []  # of the row that is read
+        rows = csv.reader(_noted(file, lines), strict=True)
+        header: list[str] = []
+        block: list[list[str]] = []
+        first = 1  # line of the row
+        try:
+            for row in rows:
+                if row and not header:
+                    header = row
+                    _check_columns(path, header, columns)
+                elif row:
+                    _check_row(path, first, row, header, lines, pictures)
+                    block.append(row)
+                if len(block) == _CSV_ROWS:
+                    _append(parts, header, columns, block)
+                    block = []
+                lines.clear()
+                first = rows.line_num + 1
+        except csv.Error as error:
+            fault = _CSV_FAULTS.get(str(error), str(error))
+            raise QkvError(f"{path}, line {first}: {fault}; {_QUOTING}") from None
+        except UnicodeDecodeError:
+            deque(read_lines(path), maxlen=0)  # tells where
+            raise
+    if not header:
+        raise QkvError(f"{path} is empty: save it as UTF-8 with one header line and as many cells in every row")
+    _append(parts, header, columns, block)
+    return pa.table({column: pa.chunked_array(parts[column], pa.string()) for column in columns})
 
-    # Left to itself, Arrow takes `NA` for nothing, `true` for a truth value and `007` for a number.
-    text = csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False)
-    parsing = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse)
-    try:
-        table = csv.read_csv(path, parse_options=parsing, convert_options=text)
-        _check_columns(path, table.column_names, columns)
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise QkvError(_csv_fault(path, ragged, str(error))) from None
-    return table
+
+def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
 
 
-def _csv_fault(path: Path, ragged: Sequence[csv.InvalidRow], reason: str) -> str:
-    """Why a CSV file cannot be read, and what to do."""
-    deque(read_lines(path), maxlen=0)  # tells itself what cannot be opened, and where it is not UTF-8
-    if ragged:
-        row = ragged[0]
-        cells = f"{row.actual_columns} in the row {row.text[:60]!r}, {row.expected_columns} in the header"
-        return f"{path}: cells are missing or too many, {cells}; give all rows as many, and quote what has a comma"
-    reason = " ".join(reason.split())[:200]
-    return f"{path} cannot be read ({reason}): save it as UTF-8 with one header line and as many cells in every row"
+def _append(parts: dict[str, list[pa.Array]], header: list[str], columns: list[str], rows: list[list[str]]) -> None:
+    for column in columns:
+        place = header.index(column)
+        parts.setdefault(column, []).append(pa.array([row[place] for row in rows], pa.string()))
+
+
+def _check_row(
+    path: Path, first: int, row: list[str], header: list[str], lines: Sequence[str], pictures: str | None
+) -> None:
+    if len(row) != len(header):
+        cells = f"{len(row)} in the row {''.join(lines).strip()[:60]!r}, {len(header)} in the header"
+        advice = "give all rows as many, and quote what has a comma"
+        raise QkvError(f"{path}, line {first}: cells are missing or too many, {cells}; {advice}")
+    if len(lines) == 1 or pictures is None:
+        return
+    for number, line in enumerate(lines[1:], first + 1):
+        cells = next(csv.reader([line]), [])
+        if len(cells) == len(header) and (name := cells[header.index(pictures)]) and os.path.isfile(path.parent / name):
+            swallowed = f"goes on over line {number}, a row with a picture of its own ({name})"
+            raise QkvError(f"{path}, line {first}: a cell between quotation marks {swallowed}; {_QUOTING}")
 
 
 def _check_columns(path: Path, known: list[str], columns: list[str]) -> None:
@@ -163,10 +214,10 @@ def column_names(path: Path) -> list[str]:
             return list(parquet.read_schema(path).names)
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as file:
-                return next(csv_lines.reader(file), [])
+                return next(csv.reader(file), [])
         if path.suffix.lower() == ".jsonl":
             first = json.loads(next(read_lines(path), "{}"))
             return list(first) if isinstance(first, dict) else []
-    except (QkvError, pa.ArrowException, OSError, ValueError, csv_lines.Error, RecursionError):
+    except (QkvError, pa.ArrowException, OSError, ValueError, csv.Error, RecursionError):
         pass
     return []

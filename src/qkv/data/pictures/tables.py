@@ -32,20 +32,20 @@ class Table:
         """Read columns, `image_column` among them, of a .csv, .parquet or .jsonl; `cache` keeps large ones."""
         columns = [*columns, *(where or {})]
         jsonl = path.suffix.lower() == ".jsonl"
-        found, lines = _read_jsonl(path, columns) if jsonl else (read_table(path, columns, cache), None)
+        found, lines = _read_jsonl(path, columns) if jsonl else (read_table(path, columns, cache, image_column), None)
         count = len(found[columns[0]])
-        rows = choose_rows(path, count, lambda column: _values(found[column]), where or {})
+        rows = choose_rows(path, count, lambda column: _values(path, column, found[column]), where or {})
         return cls(path, found, lines, image_column, rows, _files(path, image_column, found[image_column], rows))
 
     def values(self, column: str) -> list[Any]:
         """The cells of a column, of the rows that are used."""
-        cells = _values(self.columns[column])
+        cells = _values(self.path, column, self.columns[column])
         return [cells[row] for row in self.rows]
 
     def cell(self, column: str, row: int) -> Any:
         """A cell."""
         cell = self.columns[column][row]
-        return cell.as_py() if isinstance(cell, pa.Scalar) else cell
+        return _plain(cell, self.name(row), column) if isinstance(cell, pa.Scalar) else cell
 
     def name(self, row: int) -> str:
         """What a row is called in messages."""
@@ -62,13 +62,26 @@ class Table:
         return found
 
 
-def _values(column: pa.ChunkedArray | list[Any]) -> list[Any]:
-    return column if isinstance(column, list) else column.to_pylist()
+def _values(path: Path, name: str, column: pa.ChunkedArray | list[Any]) -> list[Any]:
+    if isinstance(column, list):
+        return column
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        return [_plain(cell, f"{path}, row {row}", name) for row, cell in enumerate(column, 1)]  # which names it
+
+
+def _plain(cell: pa.Scalar, row: str, name: str) -> Any:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError as error:  # Arrow does not look at the bytes of a text
+        fault = f"{name!r} is not UTF-8 (byte {error.start} of it)"
+        raise QkvError(f"{row}: {fault}; convert it to UTF-8, or take the row out") from None
 
 
 def _files(path: Path, name: str, column: pa.ChunkedArray | list[Any], rows: Sequence[int]) -> dict[int, str] | None:
     if isinstance(column, list) or pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        cells = _values(column)
+        cells = _values(path, name, column)
         named = ((row, cells[row]) for row in rows)
         return {row: str(path.parent / file) for row, file in named if file and isinstance(file, str)}
     kind = column.type
