@@ -2,17 +2,20 @@
 
 import gzip
 import math
+import re
 import struct
 import tempfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qkv.data.pictures.decode import files_inside, is_picture, pictures_inside
-from qkv.data.pictures.labels import Labels, class_names
+from qkv.data.folders import look_inside
+from qkv.data.pictures.decode import is_picture, pictures_inside
+from qkv.data.pictures.labels import Labels, class_names, tidy
 from qkv.data.pictures.shards import Shards
 from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.pictures.tables import Table
@@ -21,7 +24,9 @@ from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+_WORDS = re.compile(r"[a-z]+")  # of the names of folders, such as "seg_train"
 _NAMED = 3
+_ENTERED = "links to folders that are entered another way, or hold the link itself"
 
 
 def open_pictures(
@@ -61,31 +66,54 @@ def _of_class_folders(folder: Path) -> Pictures:
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not classes:
         raise QkvError(f"{folder} has no class folders: put the pictures of each class into a folder of its own")
-    if {path.name.lower() for path in classes} <= _SPLITS:
-        parts = " and ".join(str(path) for path in classes)
-        raise QkvError(f"{folder} is divided already: train on one of {parts}, and name another as validation")
+    if parts := _parts(classes):
+        named = " and ".join(map(str, parts))
+        raise QkvError(f"{folder} is divided already: train on one of {named}, and name another as validation")
     files: list[str] = []
     labels: list[int] = []
     passed_over = [file for file in sorted(folder.iterdir()) if is_picture(file)]  # beside the folders, of no class
+    not_entered: list[Path] = []
     for number, class_ in enumerate(classes):
-        there = files_inside(class_)
-        inside = [str(file) for file in there if is_picture(file)]
+        found = look_inside(class_)
+        inside = [str(file) for file in found.files if is_picture(file)]
         if not inside:
-            others = f" (not even {there[0].name}, by its name)" if there else ""
+            others = f" (not even {found.files[0].name}, by its name)" if found.files else ""
             raise QkvError(f"{class_} holds no pictures{others}: add some, or remove the folder")
         files += inside
         labels += [number] * len(inside)
-        passed_over += [file for file in there if not is_picture(file)]
-    names = ", ".join(map(str, passed_over[:_NAMED])) + (", …" if len(passed_over) > _NAMED else "")
-    what = f"{len(passed_over):,} in all, no pictures by name or in no class folder: {names}"
-    told = Labels(np.array(labels), tuple(class_.name for class_ in classes))
-    notes = [f"{folder}: passed over, {what}"] if passed_over else []
+        passed_over += [file for file in found.files if not is_picture(file)]
+        not_entered += found.not_entered
+    told = Labels.of_folders(labels, classes)
+    what = "no pictures by name or in no class folder"
+    notes = [*_named(folder, passed_over, what), *_named(folder, not_entered, _ENTERED), *told.notes]
     return Pictures(folder, files.__getitem__, files.__getitem__, files, told, notes)
 
 
+def _parts(folders: Sequence[Path]) -> list[Path]:
+    """The parts of a set that is divided already, if these folders are such, and not classes.
+
+    Their names tell if they all are those of parts. Beside other folders, as of a copy of the set, two at least must be
+    called so and hold folders of pictures, and none themselves.
+    """
+    if {path.name.lower() for path in folders} <= _SPLITS:
+        return list(folders)
+    called = [path for path in folders if _SPLITS & {*_WORDS.findall(path.name.lower())}]
+    found = [
+        path for path in called if not any(map(is_picture, path.iterdir())) and any(map(Path.is_dir, path.iterdir()))
+    ]
+    return found if len(found) > 1 else []
+
+
 def _of_folder(folder: Path) -> Pictures:
-    files = [str(file) for file in pictures_inside(folder)]
-    return Pictures(folder, files.__getitem__, files.__getitem__, files, Labels.none(len(files)))
+    files = list(map(str, pictures_inside(folder)))
+    notes = _named(folder, look_inside(folder).not_entered, _ENTERED)
+    return Pictures(folder, files.__getitem__, files.__getitem__, files, Labels.none(len(files)), notes)
+
+
+def _named(folder: Path, paths: Sequence[Path], what: str) -> list[str]:
+    """A line about paths that are passed over, if there are any."""
+    names = ", ".join(map(str, paths[:_NAMED])) + (", …" if len(paths) > _NAMED else "")
+    return [f"{folder}: passed over, {len(paths):,} in all, {what}: {names}"] if paths else []
 
 
 def _of_table(source: PictureSource, path: Path, cache: Path | None, labelled: bool) -> Pictures:
@@ -93,9 +121,9 @@ def _of_table(source: PictureSource, path: Path, cache: Path | None, labelled: b
     table = Table.open(path, [image, label] if labelled else [image], image, source.where, cache)
     labels = Labels.none(len(table.rows))
     if labelled:
-        names = class_names(source.classes, path) or told_names(path, label) or None
+        names = class_names(source.classes, path) or tuple(map(tidy, told_names(path, label) or ())) or None
         labels = Labels.read(table.values(label), table.rows, names, path)
-    return of_rows(table, table.rows, labels)
+    return replace(of_rows(table, table.rows, labels), notes=labels.notes)
 
 
 def _of_idx(source: PictureSource, path: Path, labelled: bool) -> Pictures:

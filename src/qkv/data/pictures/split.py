@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qkv.config import nearest
 from qkv.data.cache import digest
-from qkv.data.pictures.labels import spell_numbers
+from qkv.data.pictures.labels import alike, spell_numbers, tidy
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Indices, Pictures, PictureSet, PictureSource, keep_apart
 from qkv.data.randomness import derive_seed
@@ -93,7 +93,7 @@ class PictureSplit:
         found = Usable.find(checked, len(train), cache, reporter, within=True)
         notes = [f"{path}: left out, {repeated:,} in all, that come up before or are in validation too"
                  for path, repeated in found.repeated]  # fmt: skip
-        notes += [note for pictures in opened for note in pictures.notes]
+        notes += [note for pictures in opened for note in pictures.notes] + alike(classes)
         for_training = PictureSet.joined(opened[: len(train)], found.fresh, classes)
         for_validation = PictureSet.joined(opened[len(train) :], found.fresh[len(train) :], classes)
         choice: dict[str, Any] = {"classes": list(classes), "seed": seed, "holdout": None if validation else holdout}
@@ -144,7 +144,7 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
         return {}
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        before = record["classes"]
+        record["classes"] = before = [tidy(name) for name in record["classes"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise QkvError(f"{file} cannot be read ({one_line(error)}): restore it, or begin a new run") from None
     if before != list(classes):

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from qkv.config import nearest
+from qkv.data.pictures.labels import tidy
 from qkv.data.pictures.sources import Pictures
 from qkv.errors import QkvError
 from qkv.metrics.classification import ClassScore, calibration_error, class_scores, confusion_matrix, top_k_accuracy
@@ -100,6 +101,7 @@ def measure(
 
 def _labels_of(classes: Sequence[str], labels: Sequence[str]) -> list[int]:
     """The model's number of each class that occurs in a test set."""
+    labels = list(map(tidy, labels))
     named = not any(label.isdecimal() for label in labels)
     if named and all(name.isdecimal() and int(name) < len(labels) for name in classes):
         return [int(name) for name in classes]
