@@ -1,44 +1,57 @@
 """Things that cannot be read: found once for each state of their files, and replaced if they become so later."""
 
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from qkv.data.cache import read_arrow, write_arrow
 from qkv.data.reading import ahead, or_error
 from qkv.errors import QkvError
-from qkv.files import atomic_file
 from qkv.reporter import Reporter
 
 R = TypeVar("R")
 
 _AT_ONCE = 64
 _SUBSTITUTES = 100
+_CHECKED = pa.schema([("found", pa.uint64())])  # null where there is a fault
 
 _log = logging.getLogger(__name__)
 
 
-def find_faults(
-    check: Callable[[int], object], size: int, state: str, what: str, cache: Path, reporter: Reporter
-) -> dict[int, str]:
-    """What is wrong with which of the things 0 to `size` - 1.
+def survey(
+    check: Callable[[int], int], size: int, state: str, what: str, cache: Path, reporter: Reporter
+) -> tuple[dict[int, str], NDArray[np.uint64]]:
+    """What is wrong with which of the things 0 to `size` - 1, and what `check` makes of each of the others.
 
     All are checked once for each `state`, a digest of what they are; those with a fault are checked again each time,
     since it may be mended in a way that the state does not tell, such as permission to read. `check` is called in
     threads, and raises QkvError if there is a fault.
     """
-    file, attempt = cache / f"faults-{state}.json", or_error(check)
-    if file.exists():
-        known = json.loads(file.read_text(encoding="utf-8"))
-        return {index: str(error) for index in known if isinstance(error := attempt(index), QkvError)}
+    file, attempt = cache / f"checked-{state}.arrow", or_error(check)
     faults: dict[int, str] = {}
-    for batch in ahead(range(size), attempt, _AT_ONCE):
-        faults |= {index: str(error) for index, error in batch if isinstance(error, QkvError)}
-        reporter.progress(what, batch[-1][0] + 1, size)
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(list(faults)), encoding="utf-8")
-    return faults
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in ahead(range(size), attempt, _AT_ONCE):
+            faults.update((index, str(found)) for index, found in batch if isinstance(found, QkvError))
+            column = [None if isinstance(found, QkvError) else found for _, found in batch]
+            yield pa.record_batch([pa.array(column, pa.uint64())], _CHECKED)
+
+    if (table := read_arrow(file)) is None:
+        table = write_arrow(file, _CHECKED, batches(), reporter, what, size)
+    column = table["found"]
+    known = column.fill_null(0).to_numpy().copy()
+    for index in np.flatnonzero(column.is_null().to_numpy()).tolist():
+        if index not in faults:
+            if isinstance(found := attempt(index), QkvError):
+                faults[index] = str(found)
+            else:
+                known[index] = found
+    return faults, known
 
 
 class Substitutes:

@@ -17,7 +17,7 @@ from qkv.data import table as picture_table
 from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
-from qkv.data.unreadable import find_faults
+from qkv.data.unreadable import survey
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
@@ -244,14 +244,17 @@ def test_missing_places(tmp_path: Path) -> None:
 def test_things_are_checked_once_but_those_with_a_fault_each_time(tmp_path: Path) -> None:
     faulty, checked = {1, 70}, []
 
-    def check(index: int) -> None:
+    def check(index: int) -> int:
         checked.append(index)
         if index in faulty:
             raise QkvError(f"{index} is broken")
+        return 2**64 - 1 - index
 
     def find(state: str = "s") -> dict[int, str]:
         checked.clear()
-        return find_faults(check, 100, state, "checking", tmp_path / "cache", Reporter())
+        faults, found = survey(check, 100, state, "checking", tmp_path / "cache", Reporter())
+        assert all(int(found[index]) == 2**64 - 1 - index for index in range(100) if index not in faults)
+        return faults
 
     assert find() == {1: "1 is broken", 70: "70 is broken"}
     assert sorted(checked) == list(range(100))

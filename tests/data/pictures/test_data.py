@@ -19,9 +19,8 @@ GREY = Preprocessing(size=4, channels=1, mean=(0.0,), std=(1.0,))
 COUNTS = {"ant": 20, "bee": 10, "cow": 1}
 
 
-def write_folder(folder: Path, counts: dict[str, int] = COUNTS) -> None:
+def write_folder(folder: Path, counts: dict[str, int] = COUNTS, value: int = 0) -> None:
     """Every picture in a brightness of its own."""
-    value = 0
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -83,7 +82,7 @@ def test_unreadable_pictures_are_named_counted_and_left_out(tmp_path: Path) -> N
     # What is found out is kept: the second time nothing is decoded.
     cached = open_data(tmp_path / "f")
     assert cached.unreadable == data.unreadable
-    assert len(list((tmp_path / "cache").glob("faults-*"))) == 1
+    assert len(list((tmp_path / "cache").glob("checked-*.arrow"))) == 1
 
 
 def test_a_picture_that_becomes_unreadable_ends_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -97,10 +96,10 @@ def test_a_picture_that_becomes_unreadable_ends_no_training(tmp_path: Path, capl
 
 def test_validation_sources_and_their_classes(tmp_path: Path) -> None:
     write_folder(tmp_path / "f")
-    write_folder(tmp_path / "v", {"bee": 3})
+    write_folder(tmp_path / "v", {"bee": 3}, value=40)
     data = open_data(tmp_path / "f", validation=[{"folder": str(tmp_path / "v")}])
     assert data.n_train == 31
-    assert brightness(data.validation_batches()) == [0, 1, 2]
+    assert brightness(data.validation_batches()) == [40, 41, 42]
     assert [batch.targets.argmax(1).tolist() for batch in data.validation_batches()] == [[1, 1, 1]]
     write_folder(tmp_path / "w", {"wasp": 3})
     with pytest.raises(QkvError, match=r"w has a class 'wasp', which .*f lacks"):
@@ -108,9 +107,9 @@ def test_validation_sources_and_their_classes(tmp_path: Path) -> None:
 
 
 def test_large_jpegs_are_not_decoded_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ant", "bee"):
+    for name, values in (("ant", range(5)), ("bee", range(5, 10))):
         (tmp_path / "f" / name).mkdir(parents=True)
-        for i in range(5):
+        for i in values:
             Image.new("L", (320, 256), 20 * i).save(tmp_path / "f" / name / f"{i}.jpg")
     read, sizes = Pictures.picture, set()
 
@@ -129,7 +128,7 @@ def test_large_jpegs_are_not_decoded_in_full(tmp_path: Path, monkeypatch: pytest
             sizes.clear()
             validation = list(data.validation_batches())
             assert sizes == {(40, 32)}
-        assert {round(value) for value in (images.flatten() * 255).tolist()} <= {20 * i for i in range(5)}
+        assert {round(value) for value in (images.flatten() * 255).tolist()} <= {20 * i for i in range(10)}
         assert all(value % 20 == 0 for value in brightness(validation))
 
 

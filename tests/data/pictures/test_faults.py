@@ -34,7 +34,7 @@ def write(folder: Path, counts: dict[str, int], first: int = 1) -> dict[str, str
 def idx(folder: Path, numbers: list[int], **fields: Any) -> dict[str, Any]:
     folder.mkdir()
     heads = b"\0\0\x08\x03" + np.array([len(numbers), 2, 2], ">u4").tobytes(), b"\0\0\x08\x01"
-    (folder / "idx3-images").write_bytes(heads[0] + bytes(4 * len(numbers)))
+    (folder / "idx3-images").write_bytes(heads[0] + np.arange(len(numbers), dtype="<u4").tobytes())
     (folder / "idx1-labels").write_bytes(heads[1] + np.array([len(numbers)], ">u4").tobytes() + bytes(numbers))
     return {"images": str(folder / "idx3-images"), "labels": str(folder / "idx1-labels"), **fields}
 

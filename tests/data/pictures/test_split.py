@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -19,18 +20,27 @@ from qkv.reporter import Reporter
 COUNTS = {"ant": 40, "bee": 20, "cow": 1}
 
 
+def pixels(name: object) -> bytes:
+    """Four pixels that no other name has."""
+    return crc32(str(name).encode()).to_bytes(4, "big")
+
+
+def draw(file: Path) -> None:
+    Image.frombytes("L", (2, 2), pixels(file)).save(file)
+
+
 def write(folder: Path, counts: dict[str, int] = COUNTS) -> dict[str, str]:
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
-            Image.new("L", (2, 2), i).save(folder / name / f"{i:02}.png")
+            draw(folder / name / f"{i:02}.png")
     return {"folder": str(folder)}
 
 
 def idx(folder: Path, numbers: list[int]) -> dict[str, str]:
     folder.mkdir(parents=True)
     heads = b"\0\0\x08\x03" + np.array([len(numbers), 2, 2], ">u4").tobytes(), b"\0\0\x08\x01"
-    (folder / "idx3-images").write_bytes(heads[0] + bytes(4 * len(numbers)))
+    (folder / "idx3-images").write_bytes(heads[0] + b"".join(pixels(folder / f"{i}") for i in range(len(numbers))))
     (folder / "idx1-labels").write_bytes(heads[1] + np.array([len(numbers)], ">u4").tobytes() + bytes(numbers))
     return {"images": str(folder / "idx3-images"), "labels": str(folder / "idx1-labels")}
 
@@ -80,7 +90,7 @@ def test_what_comes_and_goes_moves_no_other_picture(tmp_path: Path, gone: str) -
     for name in lost:
         (tmp_path / "f" / name).unlink()
     for i in range(10):
-        Image.new("L", (2, 2)).save(tmp_path / "f" / "ant" / f"{i:02}a.png")  # among the others, not behind them
+        draw(tmp_path / "f" / "ant" / f"{i:02}a.png")  # among the others, not behind them
     after = split(source, cache=tmp_path / "cache")
     assert names(after.validation) == names(before.validation) - set(lost)
     assert names(after.train) >= names(before.train) - set(lost)

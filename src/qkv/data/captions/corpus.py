@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from qkv.data.captions.readers import open_source
 from qkv.data.captions.sources import CaptionedPictures, CaptionSource
 from qkv.data.pictures.sources import Indices, PictureSet, keep_apart
-from qkv.data.pictures.split import Usable
+from qkv.data.pictures.split import Usable, tell_copies
 from qkv.data.randomness import derive_seed, hash_text, mix
+from qkv.data.repeats import find_copies
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
@@ -41,7 +42,8 @@ class CaptionCorpus:
         """Find all pictures and check that each can be read, unless `cache` says so from an earlier time.
 
         If there are no sources to validate on, a share of the others is held out: each picture by a hash of its name,
-        so that it stays where it is when others come and go.
+        so that it stays where it is when others come and go. Copies of what is validated on are left out; others are
+        shown, since their captions may be others too.
         """
         keep_apart((source.folder for source in (*train, *validation)), cache)
         sources = [open_source(source, cache, reporter) for source in (*train, *validation)]
@@ -49,12 +51,17 @@ class CaptionCorpus:
         found = Usable.find(checked, len(train), cache, reporter, within=False)
         already = "pictures of it are in another source, or in validation, already"
         left_out = found.unreadable + [f"{path}: {count:,} {already}" for path, count in found.repeated]
-        numbers = [first + rows for first, rows in zip(np.cumsum([0, *map(len, sources)]), found.fresh)]
-        parts = numbers[: len(train)], numbers[len(train) :]
-        for_train, for_validation = (np.concatenate([np.empty(0, np.int64), *part]) for part in parts)
+        numbers = np.concatenate([first + rows for first, rows in zip(np.cumsum([0, *map(len, sources)]), found.fresh)])
+        aside = np.repeat(np.arange(len(sources)) >= len(train), list(map(len, found.fresh)))
         if not validation:
             held_out = _held_out(sources, found.fresh, holdout, seed)
-            for_train, for_validation = for_train[~held_out], for_train[held_out]
+            first = np.unique(found.contents, return_index=True)[1]  # decides for its copies
+            aside[first] = held_out[first]
+        copies, originals = find_copies(found.contents, aside, within=False)
+        pictures = PictureSet.joined([source.pictures for source in sources], found.fresh)
+        left_out += tell_copies(pictures, copies, originals)
+        used = np.setdiff1d(np.arange(len(numbers)), copies)
+        for_train, for_validation = (numbers[used[aside[used] == side]] for side in (False, True))
         if not len(for_train) or not len(for_validation):
             why = f"; {left_out[0]}" if left_out else ""
             raise QkvError(f"{train[0].path}: too few pictures to train on and to validate on{why}")

@@ -129,11 +129,12 @@ class CaptionedPictures:
         """The captions of a picture, stripped, and without what UTF-8 cannot hold; some may be empty."""
         return [(language, without_surrogates(text).strip()) for language, text in self.captions(index)]
 
-    def check(self, index: int) -> None:
-        """Raise QkvError if a picture or a caption of it cannot be read, or it has none."""
-        self.pictures.check(index)
+    def check(self, index: int) -> int:
+        """As that of `Pictures`; QkvError also if a caption of the picture cannot be read, or it has none."""
+        content = self.pictures.check(index)
         if not any(text for _, text in self.texts(index)):
             raise QkvError(f"{self.pictures.name(index)} has no caption: give it one, or take it out")
+        return content
 
     @cached_property
     def state(self) -> str:

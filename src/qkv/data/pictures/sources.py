@@ -14,6 +14,7 @@ from qkv.data.pictures.decode import Picture, open_picture
 from qkv.data.pictures.labels import Labels
 from qkv.data.pictures.listing import PictureList
 from qkv.data.pictures.shards import Places, first_place
+from qkv.data.repeats import hash_content
 from qkv.data.table import Where
 from qkv.errors import QkvError
 
@@ -119,10 +120,12 @@ class Pictures(PictureList):
                 raise
             raise QkvError(str(error).replace("the picture", self.name(index), 1)) from error
 
-    def check(self, index: int) -> None:
-        """Raise QkvError if a picture cannot be read."""
-        if not isinstance(self.read(index), np.ndarray):  # which cannot be wrong
+    def check(self, index: int) -> int:
+        """A hash of what a picture is stored as; QkvError if it cannot be read."""
+        content = self.read(index)
+        if not isinstance(content, np.ndarray):  # which cannot be wrong
             self.picture(index, 3, enough=1)  # a small copy of a JPEG is made of all its data
+        return hash_content(np.asarray(content) if isinstance(content, Image.Image) else content)
 
     @cached_property
     def state(self) -> str:

@@ -1,7 +1,7 @@
 """Pictures of several sources: classes joined by name, each picture once, some held out for validation."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +15,8 @@ from qkv.data.pictures.labels import alike, spell_numbers, tidy
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Indices, Pictures, PictureSet, PictureSource, keep_apart
 from qkv.data.randomness import derive_seed
-from qkv.data.repeats import each_once, hash_names
-from qkv.data.unreadable import find_faults
+from qkv.data.repeats import Hashes, each_once, find_copies, hash_names
+from qkv.data.unreadable import survey
 from qkv.errors import QkvError, one_line
 from qkv.files import atomic_file
 from qkv.reporter import Reporter
@@ -24,8 +24,9 @@ from qkv.reporter import Reporter
 _MOST_HELD_OUT = 5000
 _NAMED = 3
 
-Checked = tuple[Pictures, Callable[[int], object], str]
-"""The pictures of a source, what raises QkvError if one cannot be used, and a digest of all that this depends on."""
+Checked = tuple[Pictures, Callable[[int], int], str]
+"""The pictures of a source, what hashes one's content or raises QkvError if it cannot be used, and a digest of all that
+this depends on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Usable:
     readable: list[Indices]  # of each source, the numbers of its pictures that can be read
     fresh: list[Indices]  # of these, those that have not come up before
     unreadable: list[str]  # one line for each picture that cannot be read
+    contents: Hashes  # of each that is fresh, source by source
     repeated: list[tuple[Path, int]]  # each source with pictures that come up before, and how many; validation first
 
     @classmethod
@@ -43,9 +45,10 @@ class Usable:
 
         The first `n_train` sources are for training, the others for validation.
         """
-        readable, unreadable = [], []
+        readable, unreadable, contents = [], [], []
         for pictures, check, state in sources:
-            faults = find_faults(check, len(pictures), state, f"checking {pictures.path.name}", cache, reporter)
+            faults, found = survey(check, len(pictures), state, f"checking {pictures.path.name}", cache, reporter)
+            contents.append(found)
             readable.append(np.setdiff1d(np.arange(len(pictures)), np.array([*faults], np.int64)))
             unreadable += faults.values()
         opened = [pictures for pictures, _, _ in sources]
@@ -53,7 +56,9 @@ class Usable:
         new = each_once(hashes, n_train, within=within)
         order = (*range(n_train, len(sources)), *range(n_train))
         repeated = [(opened[number].path, int((~new[number]).sum())) for number in order if not new[number].all()]
-        return cls(readable, [rows[own] for rows, own in zip(readable, new)], unreadable, repeated)
+        fresh = [rows[own] for rows, own in zip(readable, new)]
+        joined = np.concatenate([found[rows] for found, rows in zip(contents, fresh)])
+        return cls(readable, fresh, unreadable, joined, repeated)
 
 
 @dataclass(frozen=True)
@@ -94,18 +99,21 @@ class PictureSplit:
         notes = [f"{path}: left out, {repeated:,} in all, that come up before or are in validation too"
                  for path, repeated in found.repeated]  # fmt: skip
         notes += [note for pictures in opened for note in pictures.notes] + alike(classes)
-        for_training = PictureSet.joined(opened[: len(train)], found.fresh, classes)
-        for_validation = PictureSet.joined(opened[len(train) :], found.fresh[len(train) :], classes)
+        pictures = PictureSet.joined(opened, found.fresh, classes)
+        names = _names(pictures, sources)
         choice: dict[str, Any] = {"classes": list(classes), "seed": seed, "holdout": None if validation else holdout}
-        if not validation:
-            names = _names(for_training, train)
-            if all(record.get(what) == value for what, value in choice.items()):
-                choice = record  # as the run began, whatever has come and gone since
-            else:
-                choice["held_out"] = _hold_out(names, for_training.labels, holdout, seed)
-            chosen = set(choice["held_out"])
-            held_out = np.array([name in chosen for name in names], bool)
-            for_training, for_validation = for_training.select(~held_out), for_training.select(held_out)
+        if not validation and all(record.get(what) == value for what, value in choice.items()):
+            choice = record  # as the run began, whatever has come and gone since
+        chosen = set(choice.get("held_out", ()))
+        aside = (pictures.places[:, 0] >= len(train)) | np.array([name in chosen for name in names], bool)
+        copies, originals = find_copies(found.contents, aside, within=True)
+        notes += [f"left out, {line}" for line in tell_copies(pictures, copies, originals, classes)]
+        used = np.setdiff1d(np.arange(len(pictures)), copies)
+        if not validation and choice is not record:
+            held_out = _hold_out([names[number] for number in used], pictures.labels[used], holdout, seed)
+            choice["held_out"] = [names[number] for number in used[held_out]]
+            aside[used[held_out]] = True
+        for_training, for_validation = (pictures.select(used[aside[used] == side]) for side in (False, True))
         if not len(for_training) or not len(for_validation):
             what = "train and to validate on" if validation else "hold any out for validation"
             why = f" ({notes[0]})" if notes else ""
@@ -170,7 +178,21 @@ def _names(pictures: PictureSet, sources: Sequence[PictureSource]) -> list[str]:
     return [f"{number}:{name.removeprefix(roots[number])}" for number, name in places]
 
 
-def _hold_out(names: Sequence[str], labels: NDArray[np.int64], share: float, seed: int) -> list[str]:
+def tell_copies(
+    pictures: PictureSet, copies: Indices, originals: Indices, classes: Sequence[str] = ()
+) -> Iterator[str]:
+    """A line about pictures that are left out as they are, byte for byte, others too, and one if of other classes."""
+    if len(copies):
+        example = f"{pictures.name(int(copies[0]))} of {pictures.name(int(originals[0]))}"
+        yield f"{len(copies):,} copies of pictures that come up before or are in validation too, such as {example}"
+    strange = np.flatnonzero(pictures.labels[copies] != pictures.labels[originals])
+    if len(strange):
+        both = (int(numbers[strange[0]]) for numbers in (copies, originals))
+        example = " of ".join(f"{pictures.name(number)} ({classes[pictures.labels[number]]})" for number in both)
+        yield f"{len(strange):,} of these copies though they are of another class, such as {example}"
+
+
+def _hold_out(names: Sequence[str], labels: NDArray[np.int64], share: float, seed: int) -> list[int]:
     """The same share of each class, rounded, in the order of hashes; a class of a single picture gives none."""
     share = min(share, _MOST_HELD_OUT / max(len(names), 1))
     hashes = np.array([derive_seed(seed, "holdout", name) for name in names], np.int64)
@@ -179,4 +201,4 @@ def _hold_out(names: Sequence[str], labels: NDArray[np.int64], share: float, see
         members = np.flatnonzero(labels == label)
         count = min(max(round(share * len(members)), 1), len(members) - 1)
         chosen += members[np.argsort(hashes[members])[:count]].tolist()
-    return [names[number] for number in chosen]
+    return chosen
