@@ -137,6 +137,24 @@ def test_configured_validation(tmp_path: Path) -> None:
         open_data(tmp_path, DataConfig(train=[train], validation=[wrong]))
 
 
+def test_pairs_of_validation_files_leave_training_and_are_counted(tmp_path: Path) -> None:
+    """A pair is one with both its sides, whatever blanks are around them, in the direction that it is validated in."""
+    english, german = sentences(60, 0), sentences(60, 1)
+    both = {"en": [*english, english[5], english[6], ""], "de": [*german, f" {german[5]} ", german[7], ""]}
+    validation = {"de": [german[5], german[3], german[40], "x", ""], "en": [english[5], english[3], "x", "y", ""]}
+    train = [corpus_of(tmp_path, "a", both), corpus_of(tmp_path, "b", {"en": english[:9], "de": german[:9]}, ["en-de"])]
+    data = open_data(tmp_path, DataConfig(train=train, validation=[corpus_of(tmp_path, "val", validation, ["de-en"])]))
+    rows = {row.direction: row for row in data.report.train}
+    assert {name: row.fates["validated"] for name, row in rows.items()} == {"en-de": 0, "de-en": 3}
+    assert rows["de-en"].fates["empty"] == 1
+    trained = data.train.texts(data.train.select(data.codec.directions.index(("de", "en"))))
+    left = [pair for number, pair in enumerate(zip(german, english)) if number not in (3, 5)]
+    assert list(zip(*trained)) == [*left, (german[7], english[6])]
+    assert "de-en: left out, 3 pairs that are in validation too" in data.report.to_table().notes
+    data = open_data(tmp_path, DataConfig(train=train, validation=[corpus_of(tmp_path, "val", validation)]))
+    assert [row.fates["validated"] for row in data.report.train] == [5, 3]  # b has two of them in one direction
+
+
 def test_separate_vocabularies(tmp_path: Path) -> None:
     korean = sentences(50, 1, ["눈", "속에서", "개", "두", "마리가", "놀고", "있다"])
     corpus = corpus_of(tmp_path, "a", {"en": sentences(50, 0), "ko": korean}, ["en-ko"])

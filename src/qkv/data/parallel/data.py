@@ -1,6 +1,7 @@
 """Parallel text, ready for training: read, tokenized, some of it held out, cut into batches."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from qkv.config import nearest
 from qkv.data.parallel.batches import BatchSampler, Epoch, TranslationBatch, collate, cut_by_length
 from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.examples import Corpus, Examples, Indices, View
-from qkv.data.parallel.holdout import hold_out
+from qkv.data.parallel.holdout import hold_out, in_validation
 from qkv.data.parallel.report import Report
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.text import ParallelText
@@ -44,8 +45,9 @@ class ParallelData:
             for stores in (text.train, text.validation)
         )
         if validation:
-            views = [view for corpus in train for view in self._views(corpus)]
             held_out = [view for corpus in validation for view in self._views(corpus)]
+            views = [view for corpus in train for view in self._views(corpus)]
+            views = [replace(view, validated=in_validation(view, held_out)) for view in views]
         else:
             chosen = hold_out(train, codec.sources, most=config.holdout, max_length=config.max_length, seed=seed)
             aside = list(zip(train, chosen))

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from qkv.data.parallel.store import TextStore, TokenStore
 from qkv.data.parallel.vocabulary import Codec, Direction
-from qkv.data.randomness import derive_seed
+from qkv.data.randomness import derive_seed, mix
 from qkv.data.text.tokenizer import END
 
 Indices = NDArray[np.int64]
 BLOCK = 2**17
 T = TypeVar("T")
 
-FATES = ("used", "empty", "too_long", "held_out", "shadowed")
+FATES = ("used", "empty", "too_long", "held_out", "shadowed", "validated")
 """Fit for use; or left out, because a side has no text, because a side has more than `max_length` tokens, because
-validation uses the pair, because validation uses another pair with the same source text."""
-USED, EMPTY, TOO_LONG, HELD_OUT, SHADOWED = range(len(FATES))
+validation uses the pair, because validation uses another pair with the same source text, because files to validate on
+have the pair too."""
+USED, EMPTY, TOO_LONG, HELD_OUT, SHADOWED, VALIDATED = range(len(FATES))
 
 
 def blocks(start: int, stop: int) -> Iterator[Indices]:
@@ -48,6 +49,7 @@ class View:
     rows: Indices | None = None  # the lines it is made of; all lines if None
     held_out: Indices = field(default_factory=lambda: np.empty(0, np.int64))  # lines that validation uses instead
     shadowed: Indices = field(default_factory=lambda: np.empty(0, np.int64))  # that share a source text with those
+    validated: Indices = field(default_factory=lambda: np.empty(0, np.int64))  # that files to validate on have too
 
     def __len__(self) -> int:
         return self.corpus.text.rows if self.rows is None else len(self.rows)
@@ -117,6 +119,7 @@ class Examples:
         source, target = self.tokens_of(indices)
         fate = np.full(len(indices), USED, np.int8)
         for view, at, rows in self.split(indices):
+            fate[at[np.isin(rows, view.validated)]] = VALIDATED
             fate[at[np.isin(rows, view.shadowed)]] = SHADOWED
             fate[at[np.isin(rows, view.held_out)]] = HELD_OUT
         fate[np.maximum(source, target) > self.max_length] = TOO_LONG
@@ -176,6 +179,11 @@ class Examples:
 
     def _view(self, indices: Indices) -> Indices:
         return np.searchsorted(self._starts, indices, side="right") - 1
+
+
+def hash_pairs(source: NDArray[np.uint64], target: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A hash of each pair, given those of its texts."""
+    return mix(mix(source) + target)
 
 
 def _texts(corpus: Corpus, language: str, rows: Indices) -> list[str]:

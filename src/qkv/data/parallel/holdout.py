@@ -1,11 +1,11 @@
-"""Setting pairs aside for validation when the user has none."""
+"""Setting pairs aside for validation when the user has none, or those that are in it when the user has some."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qkv.data.parallel.examples import Corpus, Indices, blocks
+from qkv.data.parallel.examples import Corpus, Indices, View, blocks, hash_pairs
 from qkv.data.randomness import derive_seed, permute
 from qkv.errors import QkvError
 
@@ -37,6 +37,19 @@ def hold_out(
         advice = f"max_length ({max_length} tokens); add pairs, or name validation files"
         raise QkvError(f"{corpora[0].text.corpus.name}: {fault} {advice}")
     return list(zip(held_out, _shadowed(corpora, held_out, sources)))
+
+
+def in_validation(view: View, validation: Sequence[View]) -> Indices:
+    """The lines of a view that are pairs, equal on both sides, of those to validate on in the same direction."""
+    same = [_pairs(other, np.arange(len(other))) for other in validation if other.direction == view.direction]
+    known = np.unique(np.concatenate([np.empty(0, np.uint64), *same]))
+    there = (block[_find(known, _pairs(view, block)) < len(known)] for block in blocks(0, len(view)))
+    return np.concatenate([np.empty(0, np.int64), *there])
+
+
+def _pairs(view: View, rows: Indices) -> NDArray[np.uint64]:
+    source, target = view.corpus.text.hashes[rows][:, view.columns].T
+    return hash_pairs(source, target)
 
 
 def _candidates(corpus: Corpus, size: int, max_length: int, seed: int) -> Indices:

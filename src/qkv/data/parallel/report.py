@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qkv.data.parallel.examples import EMPTY, FATES, TOO_LONG, Examples, blocks
+from qkv.data.parallel.examples import EMPTY, FATES, TOO_LONG, Examples, blocks, hash_pairs
 from qkv.data.parallel.vocabulary import format_direction
-from qkv.data.randomness import mix
 from qkv.reporter import Table
 
 _SUSPICIOUS_RATIO = 3.0
@@ -103,7 +102,7 @@ class Report:
         rows, validation = [], {row.direction: row.fates["used"] for row in self.validation}
         for row in self.train:
             fates = (row.fates["used"], row.fates["empty"], row.fates["too_long"])
-            held_out = row.fates["held_out"] + row.fates["shadowed"]
+            held_out = row.fates["held_out"] + row.fates["shadowed"] + row.fates["validated"]
             numbers = (row.pairs, *fates, held_out, row.duplicates, row.suspicious, validation.get(row.direction, 0))
             rows.append((row.direction, *(f"{n:,}" for n in numbers), f"{row.source}\n{row.target}"))
         title = f"The data, with a vocabulary of {self.vocabulary:,}"
@@ -113,6 +112,8 @@ class Report:
     def _notes(self) -> Iterator[str]:
         """Where to look for what is odd."""
         for row in self.train:
+            if count := row.fates["validated"]:
+                yield f"{row.direction}: left out, {count:,} pairs that are in validation too"
             for kind, places in row.places.items():
                 total = row.suspicious if kind == "suspicious" else row.fates[kind]
                 name = {"too_long": "too long", "suspicious": "odd ratio"}.get(kind, kind)
@@ -167,7 +168,7 @@ def _duplicates(examples: Examples, direction: int) -> int:
         found = []
         for indices in blocks(*examples.range(direction)):
             source, target = examples.numbers(indices, lambda corpus: corpus.text.hashes)
-            pair = mix(mix(source) + target)
+            pair = hash_pairs(source, target)
             found.append(pair[pair % np.uint64(slices) == number])
         duplicates += sum(map(len, found)) - len(np.unique(np.concatenate(found)))
     return duplicates
