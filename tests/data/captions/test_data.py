@@ -245,6 +245,26 @@ def test_a_picture_is_trained_on_once_and_never_when_it_validates(tmp_path: Path
     assert [line.split(": ")[1].split()[0] for line in data.left_out] == ["5", "20"]
 
 
+def test_copies_are_never_on_both_sides(tmp_path: Path) -> None:
+    """Those of what is held out are left out; those of others are shown, for their captions may be others too."""
+    source = write_folder(tmp_path / "f", {i: f"number {i}" for i in range(100)})
+    before = open_data(tmp_path / "a", source, holdout=0.2)
+    for i in range(100):
+        (tmp_path / "f" / f"{i:03}-2.png").hardlink_to(tmp_path / "f" / f"{i:03}.png")
+        (tmp_path / "f" / f"{i:03}-2.txt").write_text(f"another caption of {i}")
+    data = open_data(tmp_path / "b", source, holdout=0.2)
+    shown, held_out = (dict(pairs(data, part)) for part in (epoch(data), [*data.validation_batches()]))
+    assert not shown.keys() & held_out.keys()
+    assert (len(shown) + len(held_out), data.n_validation) == (100, len(held_out))
+    assert data.n_train == 2 * len(shown)
+    assert 5 < before.n_validation < 40 and data.n_validation == pytest.approx(before.n_validation, abs=15)
+    [line] = data.left_out
+    assert line.startswith(f"{len(held_out)} copies of pictures that come up before or are in validation too, such as")
+    validation = write_folder(tmp_path / "v", {7: "seven"})
+    data = open_data(tmp_path / "c", source, validation=[validation])
+    assert (data.n_train, data.n_validation, len(data.left_out)) == (198, 1, 1)
+
+
 def test_faults_are_named_counted_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = write_folder(tmp_path / "f", {i: f"caption {i}" for i in range(20)})
     (tmp_path / "f" / "003.png").write_text("no picture")

@@ -185,6 +185,48 @@ def test_validating_on_all_of_the_training_pictures_is_refused(tmp_path: Path, k
         split(source, cache=tmp_path / "cache", validation=(source,))
 
 
+@pytest.mark.parametrize("way", ["link", "copy"])
+def test_a_picture_under_two_names_is_one(way: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "f")
+    before = split(source, cache=tmp_path / "a")
+    for file in sorted((tmp_path / "f").rglob("*.png")):
+        other = file.with_name(f"{file.stem}_2.png")
+        other.hardlink_to(file) if way == "link" else shutil.copy(file, other)
+    for cache in ("b", "b", "a"):  # a new run, one that goes on, and one that began before the copies were made
+        after = split(source, cache=tmp_path / cache)
+        for part in ("train", "validation"):
+            assert names(getattr(after, part)) == names(getattr(before, part))
+        assert list(after.notes) == [
+            "left out, 61 copies of pictures that come up before or are in validation too, such as "
+            f"{tmp_path}/f/ant/00_2.png of {tmp_path}/f/ant/00.png"
+        ]
+
+
+def test_copies_that_come_before_what_is_held_out_already_are_not_trained_on(tmp_path: Path) -> None:
+    source = write(tmp_path / "f")
+    before = split(source, cache=tmp_path / "cache")
+    held_out = names(before.validation)
+    for name in held_out:
+        shutil.copy(tmp_path / "f" / name, tmp_path / "f" / name.replace("/", "/!"))
+    after = split(source, cache=tmp_path / "cache")
+    assert (names(after.train), names(after.validation)) == (names(before.train), held_out)
+
+
+def test_copies_across_sources_and_classes_are_told(tmp_path: Path) -> None:
+    source = write(tmp_path / "f")
+    (tmp_path / "v" / "ant").mkdir(parents=True)
+    shutil.copy(tmp_path / "f" / "ant" / "07.png", tmp_path / "v" / "ant" / "a.png")
+    shutil.copy(tmp_path / "f" / "ant" / "07.png", tmp_path / "v" / "ant" / "b.png")  # is measured as it is
+    shutil.copy(tmp_path / "f" / "ant" / "08.png", tmp_path / "f" / "bee" / "like an ant.png")
+    found = split(source, cache=tmp_path / "cache", validation=({"folder": str(tmp_path / "v")},))
+    assert names(found.validation) == {"ant/a.png", "ant/b.png"}
+    assert len(found.train) == 60 and not names(found.train) & {"ant/07.png", "bee/like an ant.png"}
+    copies, strange = found.notes
+    assert "left out, 2 copies" in copies and "f/ant/07.png of" in copies and "v/ant/a.png" in copies
+    assert strange.startswith("left out, 1 of these copies though they are of another class, such as ")
+    assert strange.endswith(f"like an ant.png (bee) of {tmp_path}/f/ant/08.png (ant)")
+
+
 def test_rows_of_a_file_are_told_apart_by_their_number(tmp_path: Path) -> None:
     source = idx(tmp_path / "f", [0, 1] * 10)
     found = split(source, cache=tmp_path / "cache")
