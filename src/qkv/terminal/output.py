@@ -1,8 +1,6 @@
 """What a command gives: files that appear whole, and tables and JSON on standard output."""
 
-import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.reporter import Table
 from qkv.terminal.reporter import to_rich
+from qkv.terminal.text import as_json, one_line, show
 
 _NAMED = 10
 
@@ -31,7 +30,7 @@ def check_target(option: str, path: Path | None, suffix: str) -> None:
 
 def print_json(fields: Mapping[str, object]) -> None:
     """One JSON object on a line of standard output."""
-    print(json.dumps(fields, ensure_ascii=False), flush=True)
+    show(as_json(fields))
 
 
 def print_table(table: Table) -> None:
@@ -41,7 +40,7 @@ def print_table(table: Table) -> None:
 
 def write_json(path: Path, fields: Mapping[str, object]) -> None:
     """One JSON object as a file."""
-    write_bytes(path, f"{json.dumps(fields, ensure_ascii=False)}\n".encode())
+    write_bytes(path, f"{as_json(fields)}\n".encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -53,6 +52,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def name_left_out(lines: Sequence[str]) -> None:
     """Say on standard error what is left out: the first few, and how many more there are."""
     for line in lines[:_NAMED]:
-        print(f"left out: {line}", file=sys.stderr)
+        show(f"left out: {one_line(line)}", to_stderr=True)
     if len(lines) > _NAMED:
-        print(f"left out: {len(lines) - _NAMED:,} more", file=sys.stderr)
+        show(f"left out: {len(lines) - _NAMED:,} more", to_stderr=True)

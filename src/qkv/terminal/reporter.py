@@ -1,6 +1,7 @@
 """Shows a person what work tells: lines, tables and, on a terminal, a bar with rate and time left."""
 
 import time
+from functools import partial
 from typing import Self
 
 from rich import progress as bars
@@ -9,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from qkv.reporter import Reporter, Table
+from qkv.terminal.text import escaped, one_line
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -36,9 +38,9 @@ class TerminalReporter(Reporter):
         if isinstance(text, Table):
             self._console.print(to_rich(text))
             for note in text.notes:
-                self._console.print(Text(note))
+                self._console.print(Text(one_line(note)))
         else:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(Text(one_line(text)), soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int | None = None, status: str = "") -> None:
         """Show how far a part of the work is."""
@@ -50,16 +52,16 @@ class TerminalReporter(Reporter):
         if self._bar is None or self._part != what:
             self._end_bar()
             self._part, self._bar = what, self._new_bar(what, done)
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total, status=status)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, status=one_line(status))
         if done == total:
             self._end_bar()
 
     def _new_bar(self, what: str, done: int) -> bars.Progress:
-        text = bars.TextColumn
+        text = partial(bars.TextColumn, markup=False)
         past = bars.SpinnerColumn(), text("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), _Rate()
         time_ = text("{task.fields[status]}"), bars.TimeElapsedColumn(), text("left"), bars.TimeRemainingColumn()
         bar = bars.Progress(*past, *time_, console=self._console, transient=True)
-        bar.add_task(what, total=None, completed=done, status="")
+        bar.add_task(one_line(what), total=None, completed=done, status="")
         bar.start()
         return bar
 
@@ -76,11 +78,11 @@ class _Rate(bars.ProgressColumn):
 
 def to_rich(table: Table) -> RichTable:
     """A table as rich draws it: numbers to the right, text to the left, nothing taken for markup."""
-    drawn = RichTable(title=table.title or None, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    drawn = RichTable(title=Text(escaped(table.title)) if table.title else None, title_justify="left", box=None, padding=(0, 1, 0, 0))
     for number, heading in enumerate(table.columns):
         cells = [row[number] for row in table.rows]
         numeric = number > 0 and all(not cell or cell[0].isdigit() or cell[0] in "-+" for cell in cells)
-        drawn.add_column(Text(heading), justify="right" if numeric else "left", no_wrap=numeric)
+        drawn.add_column(Text(escaped(heading)), justify="right" if numeric else "left", no_wrap=numeric)
     for row in table.rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(escaped(cell)) for cell in row))
     return drawn
