@@ -7,6 +7,7 @@ import typer
 
 from qkv.model_directory import find_model
 from qkv.runs.averaging import average_models
+from qkv.terminal.text import show
 
 
 def average(
@@ -18,4 +19,4 @@ def average(
 ) -> None:
     """Average the weights of models that were trained on from the same one: often better than each of them."""
     average_models([find_model(model) for model in models], out, share)
-    print(f"saved: {out}")
+    show(f"saved: {out}")

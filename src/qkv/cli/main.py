@@ -17,6 +17,7 @@ from qkv.errors import QkvError
 from qkv.model_directory import local_model
 from qkv.systems.registry import system_of, systems
 from qkv.systems.system import Verb
+from qkv.terminal.text import show, show_warnings
 
 _SHARED = {
     "train": "Train a model, with a recipe or straight from data.",
@@ -93,11 +94,11 @@ def _app(verb: str | None, words: Sequence[str]) -> typer.Typer:
         context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
     ) -> None:
         if not version and context.invoked_subcommand is None:
-            print(context.get_help())
+            typer.echo(context.get_help())
         if version:
             import qkv
 
-            print(qkv.__version__)
+            show(qkv.__version__)
             raise typer.Exit
 
     return app
@@ -109,6 +110,7 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """Run the command line; exits 0, 1 for an error, 2 for a wrong option, 130 for Ctrl-C."""
+    show_warnings()
     status = 0
     words = sys.argv[1:]
     verb = words[0] if words and words[0] in verbs() else None
@@ -128,7 +130,7 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message.replace(chr(10), ' ')}", file=sys.stderr)
+    show(f"error: {message.replace(chr(10), ' ')}", to_stderr=True)
     sys.exit(status)
 
 

@@ -10,6 +10,7 @@ from qkv.model_directory import CARD, WEIGHTS, bundled_models, read_saved
 from qkv.reporter import Table
 from qkv.systems.registry import system_of
 from qkv.terminal.output import print_table
+from qkv.terminal.text import show
 
 
 def models() -> None:
@@ -23,7 +24,7 @@ def models() -> None:
     if rows:
         print_table(Table(("name", "system", "knows", "parameters", "size", "licence"), rows))
     else:
-        print("no bundled models")
+        show("no bundled models")
 
 
 def _parameters(folder: Path) -> int:

@@ -78,7 +78,8 @@ class _Rate(bars.ProgressColumn):
 
 def to_rich(table: Table) -> RichTable:
     """A table as rich draws it: numbers to the right, text to the left, nothing taken for markup."""
-    drawn = RichTable(title=Text(escaped(table.title)) if table.title else None, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    title = Text(escaped(table.title)) if table.title else None
+    drawn = RichTable(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     for number, heading in enumerate(table.columns):
         cells = [row[number] for row in table.rows]
         numeric = number > 0 and all(not cell or cell[0].isdigit() or cell[0] in "-+" for cell in cells)

@@ -1,7 +1,7 @@
 """The one place from which text goes to a terminal: what would steer one, in a name or a label, is spelled out there.
 
-Names of files, labels and captions are whatever a user downloaded. A terminal acts on the control characters in them; and
-bytes of a name that are no UTF-8, which Python keeps as lone surrogates, cannot be written at all.
+Names of files, labels and captions are whatever a user downloaded. A terminal acts on the control characters in them;
+and bytes of a name that are no UTF-8, which Python keeps as lone surrogates, cannot be written at all.
 """
 
 import json

@@ -1,7 +1,5 @@
 """What the command line does with a classifier. What `qkv classify` has no use for is imported where it is needed."""
 
-import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +10,13 @@ from qkv.data.pictures.decode import find_pictures
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
-from qkv.figures.text import printable
 from qkv.model_directory import find_model
 from qkv.reporter import Table
 from qkv.systems.classifier.pipeline import Classifier, Prediction
 from qkv.systems.options import AsJson, Model, Weights
 from qkv.terminal.output import check_target, print_json, print_table, write_bytes, write_json
 from qkv.terminal.reporter import TerminalReporter
+from qkv.terminal.text import show
 
 if TYPE_CHECKING:
     from qkv.interop.source import Source
@@ -44,23 +42,21 @@ def classify(
             unreadable += isinstance(answer, QkvError)
             _show(str(file), answer, as_json)
     if unreadable:
-        print(f"{unreadable:,} of {len(files):,} pictures cannot be read", file=sys.stderr)
+        show(f"{unreadable:,} of {len(files):,} pictures cannot be read", to_stderr=True)
     if unreadable or wrong:
         raise typer.Exit(1)
 
 
 def _show(file: str, answer: list[Prediction] | QkvError, as_json: bool) -> None:
     if isinstance(answer, QkvError):
-        print(f"error: {answer}", file=sys.stderr)
+        show(f"error: {answer}", to_stderr=True)
         fields: dict[str, object] = {"error": str(answer)}
     else:
         fields = {"predictions": [{"label": one.label, "probability": round(one.probability, 6)} for one in answer]}
     if as_json:
-        # Linux takes any bytes for a name: what is no UTF-8 is escaped.
-        is_text = not any("\ud800" <= character <= "\udfff" for character in file)
-        print(json.dumps({"file": file, **fields}, ensure_ascii=not is_text), flush=True)
+        print_json({"file": file, **fields})
     elif not isinstance(answer, QkvError):
-        print(f"{printable(file)}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer), flush=True)
+        show(f"{file}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer))
 
 
 def evaluate(
@@ -79,7 +75,7 @@ def evaluate(
         pictures = open_pictures(PictureSource.of(data))
         found = report(classifier, pictures, partial(reporter.progress, f"pictures of {data.name}"))
     for line in found.unreadable:
-        print(f"left out: {line}", file=sys.stderr)
+        show(f"left out: {line}", to_stderr=True)
     if as_json:
         print_json({"model": model, "data": str(data), **found.to_json()})
     else:
@@ -89,11 +85,11 @@ def evaluate(
 
 
 def _print_report(title: str, found: "ClassifierReport") -> None:
-    print(title)
+    show(title)
     top_5 = f", top 5 {found.top_5_accuracy:.2%}" if len(found.classes) > 5 else ""
-    print(f"accuracy {found.accuracy:.2%}{top_5}")
+    show(f"accuracy {found.accuracy:.2%}{top_5}")
     unscaled = f"without temperature scaling {found.calibration_error_unscaled:.2%}"
-    print(f"expected calibration error {found.calibration_error:.2%}, {unscaled}")
+    show(f"expected calibration error {found.calibration_error:.2%}, {unscaled}")
     rows = [
         (score.name, f"{score.precision:.1%}", f"{score.recall:.1%}", f"{score.f1:.1%}", f"{score.count:,}")
         for score in found.classes
@@ -117,12 +113,12 @@ def explain(
     check_target("--out", out, ".png")
     predictions, attention = explaining.explain(Classifier.load(find_model(model)), picture, out, layer)
     for found in predictions:
-        print(f"{found.probability:6.1%}  {found.label}")
+        show(f"{found.probability:6.1%}  {found.label}")
     if weights is not None:
         write_json(weights, {"file": str(picture), **attention.to_json()})
-    print(f"the picture: {out}")
+    show(f"the picture: {out}")
     if weights is not None:
-        print(f"the weights: {weights}")
+        show(f"the weights: {weights}")
 
 
 def export(
@@ -136,11 +132,11 @@ def export(
     classifier = Classifier.load(find_model(model), device="cpu")
     written = export_classifier(classifier.model, classifier.metadata(), format_, out)
     opset = "" if written.opset is None else f", opset {written.opset}"
-    print(f"{out}: {format_}{opset}, {written.size / 2**20:.1f} MiB")
+    show(f"{out}: {format_}{opset}, {written.size / 2**20:.1f} MiB")
     if written.difference is None:
-        print("parity: not checked: onnxruntime is not installed (pip install 'qkv[export]')")
+        show("parity: not checked: onnxruntime is not installed (pip install 'qkv[export]')")
     else:
-        print(f"parity: logits of {written.checked_with} differ from ours by at most {written.difference:.1e}")
+        show(f"parity: logits of {written.checked_with} differ from ours by at most {written.difference:.1e}")
 
 
 def import_(source: "Source", out: Path) -> bool:
@@ -150,8 +146,8 @@ def import_(source: "Source", out: Path) -> bool:
     found = import_classifier(source, out)
     if found is None:
         return False
-    print(f"{source.name}: {found.kind}, {found.parameters:,} parameters, {found.classes:,} classes")
-    print(f"licence: {found.licence}")
-    print(f"parity: {found.parity}")
-    print(f"saved: {out}")
+    show(f"{source.name}: {found.kind}, {found.parameters:,} parameters, {found.classes:,} classes")
+    show(f"licence: {found.licence}")
+    show(f"parity: {found.parity}")
+    show(f"saved: {out}")
     return True

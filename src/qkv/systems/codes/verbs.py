@@ -16,6 +16,7 @@ from qkv.systems.evaluation import open_data
 from qkv.systems.options import AsJson, Assignments, Model
 from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
 from qkv.terminal.reporter import TerminalReporter
+from qkv.terminal.text import show
 
 
 def evaluate(
@@ -51,7 +52,7 @@ def evaluate(
         ("codebook use", f"{found.codebook.use:.1%} of {found.codebook.codes:,} codes"),
         ("codebook perplexity", f"{found.codebook.perplexity:,.1f}"),
     ]
-    print(f"{model} on {data}, {found.pictures:,} pictures")
+    show(f"{model} on {data}, {found.pictures:,} pictures")
     print_table(Table(("measure", "value"), rows))
     if grid is not None:
-        print(f"pictures over their reconstructions: {grid}")
+        show(f"pictures over their reconstructions: {grid}")

@@ -25,6 +25,7 @@ from qkv.systems.painter.pipeline import Painter
 from qkv.systems.registry import check_system, first_bundled, names_model
 from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
 from qkv.terminal.reporter import TerminalReporter
+from qkv.terminal.text import show
 
 if TYPE_CHECKING:
     from qkv.data.captions.evaluation import EvaluationData
@@ -104,12 +105,12 @@ def draw(
         drawings = painter.drawings(captions, **options, scorer=judge, progress=progress)
     write_bytes(out, draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
     if missing := find_fonts(printable("".join(captions)))[1]:
-        print(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
-    print(f"the picture: {out}")
+        show(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
+    show(f"the picture: {out}")
     if gif is not None:
         every = max(painter.model.config.image_length // _FRAMES, 1)
         _write_gif(gif, painter.frames(drawings[0][0], every))
-        print(f"how it forms: {gif}")
+        show(f"how it forms: {gif}")
 
 
 def _chosen(**options: float | None) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def evaluate(
     title = f"{model} on {data}, {len(found.prompts):,} captions, {found.drawn:,} pictures drawn"
     _print_report(title, found, judge)
     if grid is not None:
-        print(f"a real picture and drawn ones after it: {grid}")
+        show(f"a real picture and drawn ones after it: {grid}")
 
 
 def _print_report(title: str, found: "PainterReport", judge: str | None) -> None:
@@ -213,11 +214,11 @@ def _print_report(title: str, found: "PainterReport", judge: str | None) -> None
             rows.append((f"to the nearest training picture, {name}", drawn, of_real, back))
     if found.fid is not None:
         rows.append(("FID", f"{found.fid:.3f}", "", ""))
-    print(title)
-    print(f"{real.pictures:,} real pictures" + ("" if nearest is None else f", {nearest.train:,} training pictures"))
+    show(title)
+    show(f"{real.pictures:,} real pictures" + ("" if nearest is None else f", {nearest.train:,} training pictures"))
     print_table(Table(("measure", "drawn", "real", "from codes"), rows))
-    print("distances are root mean squares of differences between pixels, from 0 to 1")
-    print(f"no FID: {found.why_no_fid}" if found.why_no_fid else f"FID over features of {judge}")
+    show("distances are root mean squares of differences between pixels, from 0 to 1")
+    show(f"no FID: {found.why_no_fid}" if found.why_no_fid else f"FID over features of {judge}")
     if found.fidelity is not None:
         classes = [(row.label, f"{row.share:.1%}", f"{row.pictures:,}") for row in found.fidelity.classes]
         print_table(Table((f"class, as {judge} reads it", "right", "pictures"), classes))

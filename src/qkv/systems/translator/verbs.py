@@ -25,6 +25,7 @@ from qkv.systems.translator.lines import Work, check_lines, file_blocks, formatt
 from qkv.systems.translator.pipeline import Translator
 from qkv.terminal.output import check_target, print_json, print_table, write_json
 from qkv.terminal.reporter import TerminalReporter
+from qkv.terminal.text import show
 
 if TYPE_CHECKING:
     from qkv.systems.translator.report import TranslatorReport
@@ -124,7 +125,7 @@ def _blocks(texts: list[str], input_: Path | None) -> Iterable[list[str]]:
         check_lines(input_)
         return file_blocks(input_)
     if sys.stdin.isatty():
-        print("reading lines from the terminal; Ctrl-D ends", file=sys.stderr)
+        show("reading lines from the terminal; Ctrl-D ends", to_stderr=True)
     return stream_blocks(sys.stdin.buffer)
 
 
@@ -173,13 +174,13 @@ def evaluate(
 
 
 def _print_report(title: str, found: "TranslatorReport") -> None:
-    print(title)
+    show(title)
     rows = [(one.name, f"{one.score:.2f}", f"{one.mean:.2f} ± {one.interval:.2f}") for one in found.metrics]
     print_table(Table(("metric", "score", "95 % interval"), rows))
     for metric in found.metrics:
-        print(f"{metric.name}|{metric.signature}")
+        show(f"{metric.name}|{metric.signature}")
     if found.flags:
-        print("flags: " + ", ".join(f"{name} {count:,}" for name, count in Counter(found.flags).most_common()))
+        show("flags: " + ", ".join(f"{name} {count:,}" for name, count in Counter(found.flags).most_common()))
 
 
 def explain(
@@ -206,15 +207,15 @@ def explain(
     drawing = draw_translation(record, out, layer=layer, head=head, heading=(sentence, translation.text))
     if weights is not None:
         write_json(weights, {"text": sentence, "translation": translation.text, "to": to, **record.to_json()})
-    print(translation.text)
-    print(f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}")
+    show(translation.text)
+    show(f"\nCross-attention, mean of all {'layers and heads' if layer is None else f'heads of layer {layer}'}")
     print_table(explaining.cross_attention(record, layer))
     if drawing.head is not None:
-        print(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
+        show(f"\nEncoder self-attention, layer {drawing.layer}, head {drawing.head}: the strongest links")
         print_table(explaining.strongest_links(record, drawing.layer, drawing.head))
-    print()
+    show()
     if drawing.missing:
-        print(f"no installed font has {' '.join(sorted(drawing.missing))}: the picture shows boxes for them")
-    print(f"the picture: {out}")
+        show(f"no installed font has {' '.join(sorted(drawing.missing))}: the picture shows boxes for them")
+    show(f"the picture: {out}")
     if weights is not None:
-        print(f"the weights: {weights}")
+        show(f"the weights: {weights}")
