@@ -1,0 +1,103 @@
+"""What files tell beside pixels: which way is up; and the same files without it, for where it cannot be read."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LONGEST = 2**28  # bytes of a file that is looked through
+
+_PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF"
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_PNG_WANTED = (b"tRNS", b"eXIf")  # but not damaged
+_WEBP_WANTED = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
+_WEBP_NAMED = 0b0010_1100  # in VP8X: that a profile, Exif and XMP follow
+
+
+def upright(picture: Image.Image, told: Image.Image) -> Image.Image:
+    """A picture turned as the metadata of `told` say; as it is where they say nothing, or are damaged."""
+    orientation = 1
+    with suppress(Exception):  # Pillow's parsers of Exif and XMP fail in many ways
+        orientation = told.getexif().get(_ORIENTATION, 1)
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def without_metadata(source: str | Path | bytes) -> bytes | None:
+    """A PNG, JPEG or WebP file without all that its pixels do not need, or None where there is nothing to leave out."""
+    if isinstance(source, bytes):
+        content = source
+    else:
+        with open(source, "rb") as file:
+            head = file.read(12)
+            if not head.startswith((_PNG, _JPEG, _RIFF)):
+                return None
+            content = head + file.read(_LONGEST)
+    if len(content) >= _LONGEST:
+        return None
+    if content.startswith(_PNG):
+        bare = _PNG + b"".join(_png_chunks(content))
+    elif content.startswith(_JPEG):
+        bare = _JPEG + b"".join(_jpeg_segments(content))
+    elif content.startswith(_RIFF) and content[8:12] == b"WEBP":
+        inside = b"WEBP" + b"".join(_webp_chunks(content))
+        bare = _RIFF + struct.pack("<I", len(inside)) + inside
+    else:
+        return None
+    return None if bare == content else bare
+
+
+def _png_chunks(content: bytes) -> Iterator[bytes]:
+    place = len(_PNG)
+    while place + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        chunk = content[place : place + length + 12]
+        whole = len(chunk) == length + 12 and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        if kind in _PNG_PIXELS or (kind in _PNG_WANTED and whole):
+            yield chunk
+        place += length + 12
+
+
+def _jpeg_segments(content: bytes) -> Iterator[bytes]:
+    place = len(_JPEG)
+    while content[place : place + 1] == b"\xff" and place + 4 <= len(content):
+        marker, length = struct.unpack_from(">xBH", content, place)
+        if marker == 0xFF:  # fills up
+            place += 1
+            continue
+        if marker == 0xDA or not 0xC0 <= marker <= 0xFE or 0xD0 <= marker <= 0xD9:
+            break  # what follows is pixels, or is for the decoder to judge
+        segment = content[place : place + 2 + length]
+        # JFIF and Adobe tell how colours are stored, Exif which way is up.
+        told = {0xE0: (b"JFIF\0", 16), 0xE1: (b"Exif\0\0", 10), 0xEE: (b"Adobe", 14)}.get(marker, (b"", 4))
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or (
+            told[0] and segment[4:].startswith(told[0]) and len(segment) >= told[1]
+        ):
+            yield segment
+        place += 2 + length
+    yield content[place:]
+
+
+def _webp_chunks(content: bytes) -> Iterator[bytes]:
+    place = 12
+    while place + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, place)
+        chunk = content[place : place + 8 + length + length % 2]
+        if kind == b"VP8X" and length:
+            chunk = chunk[:8] + bytes([chunk[8] & ~_WEBP_NAMED]) + chunk[9:]
+        if kind in _WEBP_WANTED:
+            yield chunk
+        place += 8 + length + length % 2
