@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -18,12 +19,16 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _LONGEST = 2**28  # bytes of a file that is looked through
 
-_PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF"
+_PNG, _JPEG, _RIFF, _TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF", (b"II*\0", b"MM\0*")
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PNG_WANTED = (b"tRNS", b"eXIf")  # but not damaged
 _WEBP_WANTED = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
+# Sizes, how pixels are stored, and which way is up.
+_TIFF_WANTED = frozenset({*range(256, 260), 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324,
+                          325, 332, 338, 339, 347, *range(512, 522), *range(529, 533)})  # fmt: skip
 _WEBP_NAMED = 0b0010_1100  # in VP8X: that a profile, Exif and XMP follow
 
 
@@ -37,13 +42,13 @@ def upright(picture: Image.Image, told: Image.Image) -> Image.Image:
 
 
 def without_metadata(source: str | Path | bytes) -> bytes | None:
-    """A PNG, JPEG or WebP file without all that its pixels do not need, or None where there is nothing to leave out."""
+    """A PNG, JPEG, WebP or TIFF file without all that its pixels do not need, or None where there is nothing to leave out."""
     if isinstance(source, bytes):
         content = source
     else:
         with open(source, "rb") as file:
             head = file.read(12)
-            if not head.startswith((_PNG, _JPEG, _RIFF)):
+            if not head.startswith((_PNG, _JPEG, _RIFF, *_TIFF)):
                 return None
             content = head + file.read(_LONGEST)
     if len(content) >= _LONGEST:
@@ -55,6 +60,8 @@ def without_metadata(source: str | Path | bytes) -> bytes | None:
     elif content.startswith(_RIFF) and content[8:12] == b"WEBP":
         inside = b"WEBP" + b"".join(_webp_chunks(content))
         bare = _RIFF + struct.pack("<I", len(inside)) + inside
+    elif content.startswith(_TIFF):
+        bare = _bare_tiff(content)
     else:
         return None
     return None if bare == content else bare
@@ -101,3 +108,16 @@ def _webp_chunks(content: bytes) -> Iterator[bytes]:
         if kind in _WEBP_WANTED:
             yield chunk
         place += 8 + length + length % 2
+
+
+def _bare_tiff(content: bytes) -> bytes:
+    """With a shorter first directory in the place of the first, and no further one."""
+    order = "<" if content.startswith(b"II") else ">"
+    start = struct.unpack_from(f"{order}I", content, 4)[0] if len(content) >= 8 else len(content)
+    if start + 2 > len(content):
+        return content
+    count = struct.unpack_from(f"{order}H", content, start)[0]
+    entries = [content[place : place + 12] for place in range(start + 2, start + 2 + 12 * count, 12)]
+    kept = [entry for entry in entries if entry and int.from_bytes(entry[:2], _ORDERS[order]) in _TIFF_WANTED]
+    directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept) + bytes(4)
+    return content[:start] + directory + content[start + len(directory) :]
