@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from qkv.data.pictures.depth import MODES, flatten, stored_as, to_bytes
-from qkv.data.pictures.metadata import upright, without_metadata
+from qkv.data.pictures.metadata import turn, without_metadata
 from qkv.data.reading import Share
 from qkv.errors import QkvError
 from qkv.files import regular
@@ -32,6 +32,8 @@ _MOST_PIXELS = 100_000_000  # 400 MB in colour; a file of a few bytes can claim 
 _LARGE_PIXELS = 25_000_000  # more than most cameras take
 _MOST_SHRUNK = 8  # as a JPEG can be
 _IN_WORK = Share(_MOST_PIXELS)
+# Of one size up to 32 MB, freed blocks stay with the thread that had them; larger ones go back to the system.
+Image.core.set_block_size(2**26)
 
 
 def open_picture(source: Picture, channels: int, enough: int | None = None) -> Image.Image:
@@ -52,8 +54,7 @@ def open_picture(source: Picture, channels: int, enough: int | None = None) -> I
     try:
         with _QUIET:
             if isinstance(source, Image.Image):
-                found = _decode(source, channels, name)
-                return found.copy() if found is source else found  # which is its owner's
+                return _decode(source, channels, name, given=True)
             return _read(source, channels, name, enough)
     except FileNotFoundError:
         raise QkvError(f"{name} does not exist: check the path") from None
@@ -160,7 +161,9 @@ def _read(source: str | Path | bytes, channels: int, name: str, enough: int | No
         return _decode(image, channels, name, enough)
 
 
-def _decode(image: Image.Image, channels: int, name: str, enough: int | None = None) -> Image.Image:
+def _decode(
+    image: Image.Image, channels: int, name: str, enough: int | None = None, given: bool = False
+) -> Image.Image:
     pixels, stored = image.width * image.height, stored_as(image)
     if enough is not None:
         image.draft(None, (2 * enough, 2 * enough))  # does nothing but to a JPEG
@@ -174,9 +177,15 @@ def _decode(image: Image.Image, channels: int, name: str, enough: int | None = N
     with _IN_WORK.of(pixels):
         image.load()
         try:
-            return upright(flatten(image, channels, stored, shrink), image)
+            flat = flatten(image, channels, stored, shrink)
         except QkvError as error:
             raise QkvError(f"{name}: {error}") from None
+        to_be_done = turn(image)
+        if given:
+            flat = flat.copy() if flat is image else flat
+        elif flat is not image:
+            image.close()  # which gives its memory back before another thread takes as much
+        return flat if to_be_done is None else flat.transpose(to_be_done)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -32,13 +32,11 @@ _TIFF_WANTED = frozenset({*range(256, 260), 262, 266, 273, 274, 277, 278, 279, 2
 _WEBP_NAMED = 0b0010_1100  # in VP8X: that a profile, Exif and XMP follow
 
 
-def upright(picture: Image.Image, told: Image.Image) -> Image.Image:
-    """A picture turned as the metadata of `told` say; as it is where they say nothing, or are damaged."""
-    orientation = 1
+def turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a picture upright; nothing where its metadata do not say, or are damaged."""
     with suppress(Exception):  # Pillow's parsers of Exif and XMP fail in many ways
-        orientation = told.getexif().get(_ORIENTATION, 1)
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return picture if turn is None else picture.transpose(turn)
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    return None
 
 
 def without_metadata(source: str | Path | bytes) -> bytes | None:
