@@ -25,6 +25,7 @@ _LONGEST = 2**28  # bytes of a file that is looked through
 _PNG, _JPEG, _RIFF, _TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF", (b"II*\0", b"MM\0*")
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PNG_WANTED = (b"tRNS", b"eXIf")  # but not damaged
+_PNG_CLEAR = {0: 2, 2: 6}  # bytes of tRNS, where it is a value
 _WEBP_WANTED = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
 # Sizes, how pixels are stored, and which way is up.
 _TIFF_WANTED = frozenset({*range(256, 260), 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324,
@@ -71,6 +72,8 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
         length, kind = struct.unpack_from(">I4s", content, place)
         chunk = content[place : place + length + 12]
         whole = len(chunk) == length + 12 and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        if kind == b"tRNS":
+            whole &= length >= _PNG_CLEAR.get(content[25], 1)  # by the kind of colour, which stands in IHDR
         if kind in _PNG_PIXELS or (kind in _PNG_WANTED and whole):
             yield chunk
         place += length + 12
