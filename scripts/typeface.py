@@ -29,9 +29,8 @@ RANGES = [
 def main(source: Path) -> None:
     """Write the font."""
     font = TTFont(source)
-    options = subset.Options(layout_features=[], hinting=False, glyph_names=False, notdef_outline=True)
+    options = subset.Options(layout_features=[], hinting=False, glyph_names=False, notdef_outline=True, name_IDs=["*"])
     options.drop_tables += ["BASE", "GDEF", "GPOS", "GSUB", "STAT", "VORG", "vhea", "vmtx"]  # for a line of labels
-    options.name_IDs = ["*"]
     subsetter = subset.Subsetter(options)
     subsetter.populate(unicodes=[code for first, last in RANGES for code in range(first, last + 1)])
     subsetter.subset(font)

@@ -82,7 +82,8 @@ def test_pipes_and_devices_are_named(name: str, pipe: Callable[[str], Path], tmp
 
 def test_looks_at_tables_find_nothing_in_pipes(pipe: Callable[[str], Path]) -> None:
     for name in ("a.csv", "a.parquet", "a.jsonl"):
-        assert column_names(path := pipe(name)) == []
+        path = pipe(name)
+        assert column_names(path) == []
         if name == "a.parquet":
             with pytest.raises(QkvError, match="is a pipe"):
                 told_names(path, "label")

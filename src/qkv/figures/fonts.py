@@ -27,7 +27,7 @@ def _characters(path: str) -> frozenset[int]:
 
 @cache
 def add_new_fonts() -> None:
-    """Add our font, and those that were installed after matplotlib listed them, which it does once and keeps on disk."""
+    """Add our font, and those installed after matplotlib listed them, which it does once and keeps on disk."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
     for path in {str(_KOREAN), *font_manager.findSystemFonts()} - known:
         with suppress(OSError, RuntimeError, UnicodeError):  # of no use to matplotlib

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from picture_files import encoded, png, png_chunk, png_of, tiff
 from qkv.data.pictures import depth
 from qkv.data.pictures.decode import open_picture
 from qkv.errors import QkvError
-
-from picture_files import encoded, png, png_chunk, png_of, tiff
 
 RNG = np.random.default_rng(0)
 SIXTEEN = RNG.integers(0, 2**16, (6, 9), dtype=np.uint16)
@@ -77,7 +76,7 @@ def test_other_numbers_are_refused_as_an_array_of_them_is(tmp_path: Path, values
 
 
 def test_whole_numbers_with_a_sign_are_refused() -> None:
-    with pytest.raises(QkvError, match="^the picture: an array of int32 is no picture"):
+    with pytest.raises(QkvError, match=r"^the picture: an array of int32 is no picture"):
         open_picture(tiff((2, 1), 16, np.array([-5, 900], "<i2").tobytes(), sample_format=2), 3)
 
 

@@ -38,7 +38,7 @@ def flatten(image: Image.Image, channels: int, stored: str = "", shrink: int = 1
     if image.mode == MODES[channels] and shrink == 1 and "transparency" not in image.info:
         return image
     convert = _conversion(image, stored)
-    whole = Image.new(MODES[channels], tuple(-(-side // shrink) for side in image.size))
+    whole = Image.new(MODES[channels], (-(-image.width // shrink), -(-image.height // shrink)))
     for top, bottom in _strips(*image.size, shrink):
         part = image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
         flat = _on_white(convert(part)).convert(MODES[channels])

@@ -41,7 +41,7 @@ def turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def without_metadata(source: str | Path | bytes) -> bytes | None:
-    """A PNG, JPEG, WebP or TIFF file without all that its pixels do not need, or None where there is nothing to leave out."""
+    """A PNG, JPEG, WebP or TIFF file with what its pixels need alone, or None where there is nothing to leave out."""
     if isinstance(source, bytes):
         content = source
     else:
