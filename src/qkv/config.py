@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qkv.errors import QkvError
+from qkv.files import regular
 
 T = typing.TypeVar("T")
 
@@ -25,7 +26,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(regular(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise QkvError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

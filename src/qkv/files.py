@@ -1,12 +1,38 @@
-"""Files appear whole or not at all: written under a temporary name beside the target, then renamed."""
+"""Files appear whole or not at all: written under a temporary name beside the target, then renamed.
+
+What is read must be a regular file.
+"""
 
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from qkv.errors import QkvError
+
+_OPENED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")  # by the shell, as for `<(command)`
+
+
+def regular(path: Path, streams: bool = False) -> Path:
+    """The path again, if a file lies there, a folder or nothing: whoever opens it tells of the last two.
+
+    A pipe would be waited for until someone writes to it, perhaps for ever, and a device may never end. `streams` are
+    let through: pipes that the shell has opened already, for readers that begin once and read on.
+
+    Raises:
+        QkvError: it is a pipe, a socket or a device.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # a name with a NUL in it
+        return path
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (streams and stat.S_ISFIFO(mode) and _OPENED.fullmatch(str(path))):
+        return path
+    kind = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+    raise QkvError(f"{path} is a {kind}, not a file: write what it gives into a file, and name that")
 
 
 @contextmanager

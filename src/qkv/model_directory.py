@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from qkv.config import parse
 from qkv.errors import QkvError, one_line
-from qkv.files import atomic_folder
+from qkv.files import atomic_folder, regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The parsed `config.json`; refuses one that is missing, damaged, or of another format."""
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_bytes().decode("utf-8"))
+        config = json.loads(regular(path).read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise QkvError(f"{folder} is not a model directory: it has no {CONFIG}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -100,7 +100,7 @@ def read_weights(folder: Path) -> "dict[str, Tensor]":
 
     path = Path(folder) / WEIGHTS
     try:
-        stored = load_file(path)
+        stored = load_file(regular(path))
     except FileNotFoundError:
         raise QkvError(f"{folder} has no {WEIGHTS}") from None
     except (OSError, SafetensorError) as error:

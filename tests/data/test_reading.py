@@ -1,11 +1,13 @@
 """Reading ahead: order, how far ahead, errors, and stopping; substitutes for what cannot be read any more."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from threading import Event
 
 import pytest
 
-from qkv.data.reading import READERS, ahead, or_error
+from qkv.data.reading import READERS, Share, ahead, or_error
 from qkv.data.unreadable import Substitutes
 from qkv.errors import QkvError
 
@@ -63,3 +65,34 @@ def test_the_next_picture_stands_in(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["a picture has become unreadable; others take its place: 1 cannot be read"]
     with pytest.raises(QkvError, match=r"cannot be any more; the last tried: 1 cannot be read"):
         substitutes.read(lambda _: read(1), 0, 5)
+
+
+def test_what_threads_have_of_a_share_is_never_more_than_there_is() -> None:
+    share, had, most = Share(10), [], []
+
+    def work(part: int) -> None:
+        with share.of(part):
+            had.append(min(part, 10))
+            most.append(sum(had))
+            time.sleep(0.001)
+            had.remove(min(part, 10))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [1, 4, 3, 100, 6, 2, 10, 5] * 4))
+    assert 0 < max(most) <= 10
+
+
+def test_parts_that_fit_are_had_at_once_and_given_back_after_an_error() -> None:
+    share, both = Share(10), Event()
+
+    def work(part: int) -> bool:
+        with share.of(part):
+            if part == 6:
+                both.set()
+            return both.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(work, [4, 6]))
+    for _ in range(3):
+        with pytest.raises(QkvError), share.of(10):
+            raise QkvError("no")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from qkv.explain.overlay import draw_patches
 from qkv.explain.patches import PatchAttention
+from qkv.figures import fonts
 from qkv.figures.confusion import draw_confusion
 
 COUNTS = torch.tensor([[3, 1], [0, 2]])
@@ -21,9 +22,11 @@ def pixels(names: list[str]) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(draw_confusion(COUNTS, names))).convert("L"))
 
 
-def only_matplotlib_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fonts that matplotlib brings along, whatever is installed here."""
-    own = [font for font in font_manager.fontManager.ttflist if font.fname.startswith(matplotlib.get_data_path())]
+def only_what_is_brought_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fonts that matplotlib and the package bring along, whatever is installed here."""
+    fonts.add_new_fonts()
+    brought = (matplotlib.get_data_path(), str(Path(fonts.__file__).parent))
+    own = [font for font in font_manager.fontManager.ttflist if font.fname.startswith(brought)]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
 
@@ -35,15 +38,24 @@ def test_any_name_is_drawn_without_a_warning(name: str) -> None:
 
 
 def test_another_font_is_taken_where_the_first_lacks_a_character(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_matplotlib_s(monkeypatch)
+    only_what_is_brought_along(monkeypatch)
     # U+233D is in STIX, which comes with matplotlib, and not in DejaVu Sans.
     drawn, box = pixels(["\u233d" * 9, "b"]), pixels(["□" * 9, "b"])
     assert drawn.shape != box.shape or (drawn != box).any()
 
 
+def test_any_korean_caption_is_drawn_wherever_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_what_is_brought_along(monkeypatch)
+    korean = "".join(map(chr, range(0xAC00, 0xD7A4))) + "ㄱㅏㅎㅣ"  # every syllable, and letters alone
+    text = f"{korean} ひらがな カタカナ、。 кириллица naïve"
+    assert fonts.find_fonts(text) == (["DejaVu Sans", "QKV Sans KR"], set())
+    drawn, box = pixels(["웃는 얼굴", "b"]), pixels(["□□ □□", "b"])
+    assert drawn.shape != box.shape or (drawn != box).any()
+
+
 def test_a_box_stands_for_what_no_font_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_matplotlib_s(monkeypatch)
-    np.testing.assert_array_equal(pixels(["축구", "b"]), pixels(["□□", "b"]))
+    only_what_is_brought_along(monkeypatch)
+    np.testing.assert_array_equal(pixels(["ሰላ", "b"]), pixels(["□□", "b"]))  # Amharic
     assert not np.array_equal(pixels(["ab", "b"]), pixels(["□□", "b"]))
 
 

@@ -3,11 +3,14 @@
 import gzip
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from qkv.errors import QkvError
+from qkv.files import regular
 
 _BOM = b"\xef\xbb\xbf"
+_LONGEST = 2**26  # bytes of a line
 
 
 def split_lines(text: str) -> list[str]:
@@ -19,17 +22,22 @@ def split_lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, streams: bool = False) -> Iterator[str]:
     """Lines of a UTF-8 text file without their ends; a byte order mark is skipped, and .gz unpacked.
 
+    `streams` that the shell has opened are read too, such as `<(command)`, by whoever reads once.
+
     Raises:
-        QkvError: the file cannot be read, is damaged, or is not UTF-8.
+        QkvError: the file cannot be read, is none, is damaged, or is not UTF-8; a line is longer than any text.
     """
     compressed = path.suffix == ".gz"
     offset = 0
     try:
+        regular(path, streams)
         with gzip.open(path) if compressed else path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
+            for number, raw in enumerate(iter(partial(file.readline, _LONGEST), b""), 1):
+                if len(raw) == _LONGEST:
+                    raise QkvError(f"{path}, line {number} is longer than {_LONGEST:,} bytes: break it into lines")
                 start = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
                 try:
                     yield raw[start:].removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")

@@ -1,8 +1,10 @@
-"""Reading ahead in threads."""
+"""Reading ahead in threads, and what they share."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
+from threading import Condition
 from typing import TypeVar
 
 from qkv.errors import QkvError
@@ -45,3 +47,27 @@ def or_error(read: Callable[[T], R]) -> Callable[[T], R | QkvError]:
             return error
 
     return attempt
+
+
+class Share:
+    """An amount that threads share: each takes a part of it for a while, and waits until as much is left.
+
+    Who wants more than there is waits until nobody else has any.
+    """
+
+    def __init__(self, amount: int) -> None:
+        self._amount, self._taken, self._changed = amount, 0, Condition()
+
+    @contextmanager
+    def of(self, part: int) -> Iterator[None]:
+        """Have a part of it; whoever has one must not ask for another."""
+        part = min(part, self._amount)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + part <= self._amount)
+            self._taken += part
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= part
+                self._changed.notify_all()

@@ -17,6 +17,7 @@ from qkv.config import nearest
 from qkv.data.cache import digest, file_state, read_arrow, write_arrow
 from qkv.data.lines import read_lines
 from qkv.errors import QkvError
+from qkv.files import regular
 
 _IN_MEMORY = 2**28  # bytes of encoded pictures; more are memory-mapped
 _BLOCK_ROWS = 256
@@ -55,6 +56,7 @@ def read_table(
     """
     columns, large = list(dict.fromkeys(columns)), set()
     try:
+        regular(path)
         if path.suffix.lower() == ".csv":
             table = _read_csv(path, columns, pictures)
         else:
@@ -80,7 +82,7 @@ def read_table(
 def told_names(path: Path, label: str) -> list[str] | None:
     """Names for the numbers in a column of labels, if the file tells them, as those of the `datasets` library do."""
     try:
-        told = json.loads((parquet.read_schema(path).metadata or {})[b"huggingface"])
+        told = json.loads((parquet.read_schema(regular(path)).metadata or {})[b"huggingface"])
         return list(told["info"]["features"][label]["names"])
     except (KeyError, TypeError, ValueError, OSError, pa.ArrowException):  # it may be no Parquet file
         return None
@@ -211,9 +213,9 @@ def column_names(path: Path) -> list[str]:
     """
     try:
         if path.suffix.lower() == ".parquet":
-            return list(parquet.read_schema(path).names)
+            return list(parquet.read_schema(regular(path)).names)
         if path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
+            with regular(path).open(encoding="utf-8-sig", newline="") as file:
                 return next(csv.reader(file), [])
         if path.suffix.lower() == ".jsonl":
             first = json.loads(next(read_lines(path), "{}"))

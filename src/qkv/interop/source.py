@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from qkv.config import parse
 from qkv.errors import QkvError, one_line
+from qkv.files import regular
 from qkv.model_directory import CONFIG, WEIGHTS, fetch, is_hub_name
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def square(value: int | Sequence[int], what: str) -> int:
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_bytes().decode("utf-8"))
+        data = json.loads(regular(path).read_bytes().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise QkvError(f"{path} cannot be read ({one_line(error)}); copy the checkpoint again") from None
     if not isinstance(data, dict):

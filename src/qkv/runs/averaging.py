@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from qkv.config import flat
 from qkv.errors import QkvError
+from qkv.files import regular
 from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_weights, write_model
 
 _OF_DATA = ("temperature", "max_source_tokens")  # found on the training or validation data, not chosen
@@ -33,10 +34,11 @@ def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] |
     for folder, share in zip(folders, shares, strict=True):
         for name, weight in read_weights(folder).items():
             total[name] += weight * (share / sum(shares))
-    stored = load_file(first / WEIGHTS)
+    stored = load_file(regular(first / WEIGHTS))
     mean = {name: weight.to(stored[name].dtype) for name, weight in total.items()}
     parts = "\n".join(f"- {folder}: {share / sum(shares):.0%}" for folder, share in zip(folders, shares, strict=True))
-    files = {path.name: path.read_bytes() for path in first.iterdir() if path.name not in (CONFIG, WEIGHTS)}
+    others = (path for path in first.iterdir() if path.is_file() and path.name not in (CONFIG, WEIGHTS))
+    files = {path.name: path.read_bytes() for path in others}
     card = f"# Mean of the weights of {len(folders)} models\n\n{parts}\n\nThe card of the first of them:\n\n"
     files[CARD] = card.encode() + files.get(CARD, b"none\n")
     write_model(out, read_config(first), mean, files)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.errors import QkvError
+from qkv.files import regular
 from qkv.reporter import Reporter
 
 
@@ -45,7 +46,7 @@ class PictureEncoder:
     def digest(self) -> str:
         """Of the weights."""
         try:
-            with self.weights.open("rb") as file:
+            with regular(self.weights).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise QkvError(f"cannot read the weights {self.weights}: {error.strerror or error}") from error

@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from qkv.data.folders import is_hidden, look_inside
+from qkv.data.pictures.depth import MODES, flatten, stored_as, to_bytes
+from qkv.data.pictures.metadata import turn, without_metadata
+from qkv.data.reading import Share
 from qkv.errors import QkvError
+from qkv.files import regular
 
 Picture = str | Path | bytes | Image.Image | NDArray[Any]
 """A path, an encoded picture, a PIL image, or an array [H, W] or [H, W, C] of bytes or of numbers from 0 to 1."""
@@ -24,17 +28,23 @@ _KINDS = [kind for kind in Image.ID if kind not in {"BUFR", "EPS", "GRIB", "HDF5
 PICTURE_SUFFIXES = frozenset(suffix for suffix, kind in _EXTENSIONS.items() if kind in (*_KINDS, "MPO"))
 """How the names of pictures end that the installed Pillow can read; MPO is what some cameras make of JPEG."""
 
-_MOST_PIXELS = 100_000_000  # 300 MB in colour; a file of a few bytes can claim any number
-
-MODES = {1: "L", 3: "RGB"}
+_MOST_PIXELS = 100_000_000  # 400 MB in colour; a file of a few bytes can claim any number
+_LARGE_PIXELS = 25_000_000  # more than most cameras take
+_MOST_SHRUNK = 8  # as a JPEG can be
+_IN_WORK = Share(_MOST_PIXELS)
+# Of one size up to 32 MB, freed blocks stay with the thread that had them; larger ones go back to the system.
+Image.core.set_block_size(2**26)
 
 
 def open_picture(source: Picture, channels: int, enough: int | None = None) -> Image.Image:
     """A picture, upright, grey (1 channel) or in colour (3), of 8 bits each; QkvError names what cannot be read.
 
-    Of an animation it is the first frame, and what is transparent is white. `enough` are the pixels that its shorter
-    side will be scaled to: a JPEG file with more than twice as many is decoded at 1/2, 1/4 or 1/8 of its size, never
-    below twice as many, which takes a fraction of the time.
+    Of an animation it is the first frame, and what is transparent is white. Metadata that cannot be read are passed
+    over. `enough` are the pixels that its shorter side will be scaled to: a JPEG file with more than twice as many is
+    decoded at 1/2, 1/4 or 1/8 of its size, never below twice as many, which takes a fraction of the time; so are other
+    pictures of more than 25 million pixels, which then do not stay in memory.
+
+    Threads may call it at once. They share a number of pixels that are decoded at a time, that of the largest picture.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source).convert(MODES[channels])
@@ -44,9 +54,8 @@ def open_picture(source: Picture, channels: int, enough: int | None = None) -> I
     try:
         with _QUIET:
             if isinstance(source, Image.Image):
-                return _decode(source, channels, name)
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_KINDS) as image:
-                return _decode(image, channels, name, enough)
+                return _decode(source, channels, name, given=True)
+            return _read(source, channels, name, enough)
     except FileNotFoundError:
         raise QkvError(f"{name} does not exist: check the path") from None
     except PermissionError:
@@ -123,41 +132,51 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def _decode(image: Image.Image, channels: int, name: str, enough: int | None = None) -> Image.Image:
+def _read(source: str | Path | bytes, channels: int, name: str, enough: int | None) -> Image.Image:
+    """A picture of a file; where it cannot be decoded, another try is made without its metadata."""
+    if not isinstance(source, bytes):
+        regular(Path(source))
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_KINDS) as image:
+            return _decode(image, channels, name, enough)
+    except (QkvError, Image.DecompressionBombError):
+        raise
+    except Exception as error:  # of forty kinds; one that has a number is of the file system, others of the content
+        if getattr(error, "errno", None) is not None or (bare := without_metadata(source)) is None:
+            raise
+    with Image.open(io.BytesIO(bare), formats=_KINDS) as image:
+        return _decode(image, channels, name, enough)
+
+
+def _decode(
+    image: Image.Image, channels: int, name: str, enough: int | None = None, given: bool = False
+) -> Image.Image:
+    pixels, stored = image.width * image.height, stored_as(image)
     if enough is not None:
         image.draft(None, (2 * enough, 2 * enough))  # does nothing but to a JPEG
-    if image.width * image.height > _MOST_PIXELS:
-        pixels = f"{image.width:,} x {image.height:,} pixels, more than the {_MOST_PIXELS:,} that are decoded"
-        raise QkvError(f"{name} has {pixels}: make it smaller")
-    return _flat(ImageOps.exif_transpose(image), channels)
-
-
-def _flat(image: Image.Image, channels: int) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _eight_bits(image)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        front = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
-    return image.convert(MODES[channels])
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A picture of 16 or 32 bits, scaled; Pillow's own conversion would cut everything above 255 off."""
-    values = np.asarray(image).astype(np.float64)
-    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and values.max(initial=0) > 255)
-    scaled = values / 257 if sixteen else values * (255 if image.mode == "F" and values.max(initial=0) <= 1 else 1)
-    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    left = image.width * image.height
+    if left > _MOST_PIXELS:
+        size = f"{image.width:,} x {image.height:,} pixels, more than the {_MOST_PIXELS:,} that are decoded"
+        raise QkvError(f"{name} has {size}: make it smaller")
+    shrink = 1
+    if enough is not None and left > _LARGE_PIXELS:
+        shrink = min(max(min(image.size) // (2 * enough), 1), _MOST_SHRUNK)
+    with _IN_WORK.of(pixels):
+        image.load()
+        try:
+            flat = flatten(image, channels, stored, shrink)
+        except QkvError as error:
+            raise QkvError(f"{name}: {error}") from None
+        to_be_done = turn(image)
+        if given:
+            flat = flat.copy() if flat is image else flat
+        elif flat is not image:
+            image.close()  # which gives its memory back before another thread takes as much
+        return flat if to_be_done is None else flat.transpose(to_be_done)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)) or 0 in pixels.shape:
         raise QkvError(f"an array of shape {array.shape} is no picture: [H, W], or [H, W, C] with 1, 3 or 4 channels")
-    if np.issubdtype(pixels.dtype, np.floating):
-        if not (pixels.min() >= 0 and pixels.max() <= 1):
-            lowest, highest = f"{pixels.min():.3g}", f"{pixels.max():.3g}"
-            raise QkvError(f"numbers from {lowest} to {highest} are no picture: scale them to 0 to 1")
-        pixels = (pixels * 255).round().astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise QkvError(f"an array of {pixels.dtype} is no picture: bytes, or numbers from 0 to 1")
-    return _flat(Image.fromarray(np.ascontiguousarray(pixels)), 3)
+    return flatten(Image.fromarray(np.ascontiguousarray(to_bytes(pixels))), 3)

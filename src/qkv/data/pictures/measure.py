@@ -6,6 +6,7 @@ from functools import partial
 from typing import Self
 
 import numpy as np
+from PIL import ImageChops
 
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Pictures, PictureSource
@@ -14,7 +15,7 @@ from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
 _SAMPLE = 200
-_AT_ONCE = 16
+_AT_ONCE = 1  # in whole; the next one is read meanwhile
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,24 @@ def measure(source: PictureSource, labelled: bool = True, reporter: Reporter | N
 def measure_pictures(pictures: Pictures) -> Measure:
     """Look at a few hundred pictures, of which one at least must be readable."""
     sides, grey, fault = [], True, ""
-    for batch in ahead(some_of(len(pictures), _SAMPLE), or_error(partial(pictures.picture, channels=3)), _AT_ONCE):
-        for _, picture in batch:
-            if isinstance(picture, QkvError):
-                fault = str(picture)
-                continue
-            sides.append(min(picture.size))
-            red, green, blue = picture.split()
-            grey = grey and red == green == blue
+    for [(_, look)] in ahead(some_of(len(pictures), _SAMPLE), or_error(partial(_look, pictures)), _AT_ONCE):
+        if isinstance(look, QkvError):
+            fault = str(look)
+            continue
+        side, without_colour = look
+        sides.append(side)
+        grey = grey and without_colour
     if not sides:
         raise QkvError(f"{pictures.path}: no picture can be read; the last tried: {fault}")
     return Measure(len(pictures), int(np.median(sides)), 1 if grey else 3)
+
+
+def _look(pictures: Pictures, index: int) -> tuple[int, bool]:
+    """The shorter side of a picture, and whether it is grey."""
+    picture = pictures.picture(index, channels=3)
+    red, green, blue = (picture.getchannel(channel) for channel in range(3))
+    grey = all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
+    return min(picture.size), grey
 
 
 def some_of(total: int, count: int) -> list[int]:

@@ -21,6 +21,7 @@ from qkv.data.pictures.sources import Pictures, PictureSource
 from qkv.data.pictures.tables import Table
 from qkv.data.table import told_names
 from qkv.errors import QkvError
+from qkv.files import regular
 from qkv.reporter import Reporter
 
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
@@ -143,7 +144,8 @@ def _of_idx(source: PictureSource, path: Path, labelled: bool) -> Pictures:
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = regular(path).read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
     except FileNotFoundError:
         raise QkvError(f"{path} does not exist: check the path") from None
     except (OSError, EOFError, zlib.error) as error:

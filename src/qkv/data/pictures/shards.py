@@ -16,6 +16,7 @@ from qkv.data.folders import is_hidden, look_inside
 from qkv.data.pictures.decode import PICTURE_SUFFIXES
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
+from qkv.files import regular
 from qkv.reporter import Reporter
 
 Kind = Literal["image", "text", "json"]
@@ -77,7 +78,7 @@ class Shards:
         if not count:
             return None
         try:
-            with self._shard(index).open("rb") as file:
+            with regular(self._shard(index)).open("rb") as file:
                 file.seek(offset)
                 content = file.read(size)
         except OSError as error:
@@ -140,7 +141,7 @@ def _samples(path: Path) -> Iterable[dict[str, Any]]:
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The headers of an archive; an end that is not a good one is told, which `tarfile` would pass over."""
-    length = path.stat().st_size
+    length = regular(path).stat().st_size
     with path.open("rb") as file:
         _refuse_compressed(path, file)
         with _named(path, 0):

@@ -16,6 +16,7 @@ import sentencepiece
 
 from qkv.data.text.subword_sampling import SubwordSampler
 from qkv.errors import QkvError, one_line
+from qkv.files import regular
 
 PAD, UNK, BEGIN, END = 0, 1, 2, 3
 
@@ -108,7 +109,7 @@ class Tokenizer:
     def load(cls, path: Path) -> "Tokenizer":
         """Read a SentencePiece model file; a QkvError if it is missing or holds something else."""
         try:
-            return cls(path.read_bytes())
+            return cls(regular(path).read_bytes())
         except OSError as error:
             raise QkvError(f"cannot read the tokenizer {path}: {error.strerror}") from error
         except RuntimeError as error:

@@ -159,7 +159,7 @@ def evaluate(
         missing = " and ".join(name for name, value in given.items() if value is None)
         raise QkvError(f"{model} is {SYSTEM.called}: to measure it, {missing} must be given too")
     Decoding(beam_size=beam_size)  # refuses what is no beam before a model is loaded
-    sources, references = list(read_lines(src)), list(read_lines(ref))
+    sources, references = list(read_lines(src, streams=True)), list(read_lines(ref, streams=True))
     if len(sources) != len(references):
         raise QkvError(f"{src} has {len(sources):,} lines, {ref} has {len(references):,}: line n must belong to line n")
     translator = Translator.load(find_model(model))
