@@ -18,7 +18,7 @@ from qkv.data.pictures.decode import Picture, open_picture
 from qkv.errors import QkvError
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.vit import ViT
-from qkv.models.weights import set_weights
+from qkv.models.weights import build
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.classifier.saved import Saved
 from qkv.systems.judge import named_label
@@ -65,8 +65,7 @@ class Classifier:
             QkvError: something is missing, damaged or does not fit together.
         """
         saved = read_saved(folder, Saved)
-        model = ViT(saved.model, len(saved.labels))
-        set_weights(model, read_weights(folder), str(folder))
+        model = build(lambda: ViT(saved.model, len(saved.labels)), read_weights(folder), str(folder))
         return cls(saved, open_engine(model, device, kind="fused"))
 
     def metadata(self) -> dict[str, object]:
