@@ -13,6 +13,12 @@ from qkv.errors import QkvError, shown
 
 T = typing.TypeVar("T")
 
+WIDEST, DEEPEST = 2**17, 256
+"""Bounds on the sizes of any model, which are read before its weights are: twice the depth and several times the width
+of the largest language models."""
+LARGEST_IMAGE, MOST_HALVINGS = 2**12, 12
+"""Bounds on the pixels of a side that a model reads, and so on how often it can halve a picture."""
+
 _MOST_BYTES = 2**20  # of a YAML file
 _MOST_VALUES, _DEEPEST = 100_000, 32  # of one, every alias written out: a few lines of aliases can stand for billions
 _LARGEST = 2**63  # what other libraries take for a whole number lies below

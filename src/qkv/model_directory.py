@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from qkv.config import parse
 from qkv.errors import QkvError, one_line, shown
 from qkv.files import atomic_folder
+from qkv.json_text import json_text
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
@@ -60,7 +61,7 @@ def write_model(
     checksums = {name: _checksum(content) for name, content in files.items() if name.endswith(_TOKENIZER)}
     checksums[WEIGHTS] = _checksum_of(stored)
     with atomic_folder(Path(folder)) as temporary:
-        text = json.dumps(config, indent=2, ensure_ascii=False)
+        text = json_text(config, indent=2)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
         save_file(stored, temporary / WEIGHTS, {f"{_CRC}{name}": checksum for name, checksum in checksums.items()})
         # safetensors writes for the owner's eyes only, whatever the umask says.

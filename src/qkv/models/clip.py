@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from qkv.config import check_range
+from qkv.config import WIDEST, check_range
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import initialise
 from qkv.nn import LearnedPositions, Transformer, TransformerConfig
-from qkv.nn.transformer import WIDEST, Activation
+from qkv.nn.transformer import Activation
 
 _FIRST_SCALE, _MOST_SCALE = 1 / 0.07, 100.0  # section 2.5
 

@@ -8,10 +8,9 @@ from typing import Literal, get_args
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from qkv.config import check_range
-from qkv.models.layout import LARGEST_IMAGE, MOST_HALVINGS, channels_last
+from qkv.config import DEEPEST, LARGEST_IMAGE, MOST_HALVINGS, WIDEST, check_range
+from qkv.models.layout import channels_last
 from qkv.models.quantiser import GumbelQuantiser, VectorQuantiser, look_up
-from qkv.nn.transformer import DEEPEST, WIDEST
 
 Quantiser = Literal["gumbel", "vq"]
 Reconstruction = Literal["logit_laplace", "mse", "l1"]

@@ -4,9 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST_IMAGE, MOST_HALVINGS = 2**12, 12
-"""Bounds on the pixels of a side that a model reads, and so on how often it can halve a picture."""
-
 
 def channels_last(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """The same pictures, the channels of a pixel side by side: convolutions and poolings are quicker then.

@@ -9,10 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from qkv.config import check_range
+from qkv.config import DEEPEST, WIDEST, check_range
 from qkv.models.weights import initialise
 from qkv.nn import Recorder, padding_mask
-from qkv.nn.transformer import DEEPEST, WIDEST
 
 RecurrentKind = Literal["lstm", "gru"]
 Layers = nn.LSTM | nn.GRU

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qkv.config import check_range
+from qkv.config import DEEPEST, LARGEST_IMAGE, MOST_HALVINGS, WIDEST, check_range
 from qkv.errors import shown
-from qkv.models.layout import LARGEST_IMAGE, MOST_HALVINGS, channels_last
+from qkv.models.layout import channels_last
 from qkv.models.weights import initialise
 from qkv.nn import Recorder, Transformer, TransformerConfig, grid_sinusoids, resample_grid
-from qkv.nn.transformer import DEEPEST, WIDEST, Activation
+from qkv.nn.transformer import Activation
 
 Pool = Literal["class", "mean", "sequence"]
 GridPositions = Literal["learned", "sinusoidal"]

@@ -9,15 +9,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from qkv.config import check_range
+from qkv.config import DEEPEST, WIDEST, check_range
 from qkv.nn.attention import KVCache, LayerCache, MultiHeadAttention, Recorder
 
 Activation = Literal["relu", "gelu", "silu"]
 NormOrder = Literal["pre", "post"]
-
-WIDEST, DEEPEST = 2**17, 256
-"""Bounds on the sizes of any model, which are read before its weights are: about twice the depth and several times the
-width of the largest language models."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """What a command gives: files that appear whole, and tables and JSON on standard output."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from qkv.errors import QkvError
 from qkv.files import atomic_file
+from qkv.json_text import json_text
 from qkv.reporter import Table
 from qkv.terminal.reporter import to_rich
 
@@ -31,7 +31,7 @@ def check_target(option: str, path: Path | None, suffix: str) -> None:
 
 def print_json(fields: Mapping[str, object]) -> None:
     """One JSON object on a line of standard output."""
-    print(json.dumps(fields, ensure_ascii=False), flush=True)
+    print(json_text(fields), flush=True)
 
 
 def print_table(table: Table) -> None:
@@ -41,7 +41,7 @@ def print_table(table: Table) -> None:
 
 def write_json(path: Path, fields: Mapping[str, object]) -> None:
     """One JSON object as a file."""
-    write_bytes(path, f"{json.dumps(fields, ensure_ascii=False)}\n".encode())
+    write_bytes(path, f"{json_text(fields)}\n".encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

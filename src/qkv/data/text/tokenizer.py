@@ -14,6 +14,7 @@ from typing import Literal
 
 import sentencepiece
 
+from qkv.config import check_range
 from qkv.data.text.subword_sampling import SubwordSampler
 from qkv.errors import QkvError
 
@@ -56,8 +57,7 @@ class TokenizerConfig:
     normalization: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
     def __post_init__(self) -> None:
-        if self.vocabulary < 1:
-            raise ValueError(f"vocabulary must be positive, not {self.vocabulary}")
+        check_range(self, 1, 2**20, "vocabulary")
         if not 0 <= self.sampling <= 1:
             raise ValueError(f"sampling must lie between 0 (none) and 1, not {self.sampling}")
         if self.sample_target and not self.sampling:

@@ -1,6 +1,5 @@
 """What the command line does with a classifier. What `qkv classify` has no use for is imported where it is needed."""
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -58,7 +57,7 @@ def _show(file: str, answer: list[Prediction] | QkvError, as_json: bool) -> None
     if as_json:
         # Linux takes any bytes for a name: what is no UTF-8 is escaped.
         is_text = not any("\ud800" <= character <= "\udfff" for character in file)
-        print(json.dumps({"file": file, **fields}, ensure_ascii=not is_text), flush=True)
+        print(json_text({"file": file, **fields}, ascii_only=not is_text), flush=True)
     elif not isinstance(answer, QkvError):
         print(f"{printable(file)}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer), flush=True)
 
