@@ -17,6 +17,7 @@ from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.interop.parity import LIMIT, Logits
+from qkv.json_text import json_text
 from qkv.models.vit import ViT
 
 INPUT, OUTPUT, METADATA = "images", "logits", "metadata.json"

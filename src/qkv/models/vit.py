@@ -52,7 +52,7 @@ class ViTConfig(TransformerConfig):
         check_range(self, 1, WIDEST, "channels")
         check_range(self, 1, DEEPEST, "stem_depth")
         if len(self.stem) > MOST_HALVINGS or not all(1 <= width <= WIDEST for width in self.stem):
-            most = f"up to {MOST_HALVINGS} numbers of channels, from 1 to {WIDEST:,}"
+            most = f"up to {MOST_HALVINGS} positive numbers of channels, none above {WIDEST:,}"
             raise ValueError(f"stem must hold {most}, not {shown(list(self.stem))}")
         if self.image_size % self.cell:
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of {self.cell}, the side of a patch")

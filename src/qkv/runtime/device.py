@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from qkv.errors import QkvError, one_line, shown
+from qkv.errors import QkvError, one_line
 
 T = TypeVar("T")
 
@@ -22,12 +22,9 @@ def choose_device(name: str | None = None, where: str = "device ") -> torch.devi
     if name is None:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
-        device = torch.empty(0, device=name).device
+        return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise QkvError(f"{where}{shown(name)} cannot be used here: {one_line(error)}") from error
-    if device.type == "meta":
-        raise QkvError(f"{where}'meta' computes nothing: name a device that does, such as cpu")
-    return device
+        raise QkvError(f"{where}{name!r} cannot be used here: {one_line(error)}") from error
 
 
 def to_device(batch: T, device: torch.device) -> T:

@@ -38,8 +38,6 @@ def new_model(make: Callable[[], Model]) -> Model:
     parameters = count(get_weights(sketch(make)))
     needed = parameters * _NUMBER * (1 if torch.accelerator.is_available() else _COPIES)
     if needed > (there := memory()):
-        sizes = (
-            f"a model of these sizes has {parameters:,} parameters, which take {needed / 2**30:,.1f} GiB in training"
-        )
+        sizes = f"a model of these sizes has {parameters:,} parameters and takes {needed / 2**30:,.1f} GiB in training"
         raise QkvError(f"{sizes}, but this machine has {there / 2**30:,.1f} GiB: lower the sizes in the section model")
     return make()

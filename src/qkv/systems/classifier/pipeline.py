@@ -141,8 +141,11 @@ class Classifier:
                 yield item, tensor if isinstance(tensor, QkvError) else next(rows)
 
     def run(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """Logits, before calibration, of pictures that are preprocessed already."""
-        return self._engine.forward(images).float().cpu()
+        """Logits, before calibration, of pictures that are preprocessed already; a QkvError where they are none."""
+        logits = self._engine.forward(images).float().cpu()
+        if not logits.isfinite().all():
+            raise QkvError("the model's logits are not numbers (NaN): its weights are damaged, or it overflows")
+        return logits
 
     def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
         """What the classes are read from: a vector for each picture (`ViT.features`).

@@ -12,6 +12,7 @@ from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
 from qkv.figures.text import printable
+from qkv.json_text import json_text
 from qkv.model_directory import find_model
 from qkv.reporter import Table
 from qkv.systems.classifier.pipeline import Classifier, Prediction
