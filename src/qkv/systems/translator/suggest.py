@@ -84,9 +84,10 @@ def sizes(
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    The vocabulary has no fewer pieces than are `needed`. `characters` counts the longer side of the corpus. A CPU takes the tokens of a step in smaller batches, which suit
-    its caches and which several processes can share. The sizes of an `initial` translator are kept, and its kind unless
-    another is given; it needs fewer epochs and smaller steps than new weights.
+    The vocabulary has no fewer pieces than are `needed`. `characters` counts the longer side of the corpus. A CPU takes
+    the tokens of a step in smaller batches, which suit its caches and which several processes can share. The sizes of
+    an `initial` translator are kept, and its kind unless another is given; it needs fewer epochs and smaller steps than
+    new weights.
     """
     size = next(size for size in _SIZES if pairs <= size.pairs)
     epochs = size.epochs if initial is None else size.epochs // 4
@@ -132,7 +133,7 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
     if len(files) > 2:
         raise QkvError(f"give one table or two line-aligned files, not {len(files)}; a recipe may name more")
     known = _named_languages(data[0]) if len(files) == 1 else ()
-    if from_ and from_ == to:
+    if from_ and from_.casefold() == to.casefold():
         raise QkvError(f"--from and --to are both {from_}: a translator needs two languages, such as --from en --to ko")
     if not (from_ and to) and not (known and from_ == to == ""):
         raise QkvError(f"{files[0]} needs --from and --to, such as --from en --to ko")
