@@ -113,9 +113,7 @@ def test_read_yaml_refuses_what_is_no_mapping(tmp_path: Path) -> None:
 
 
 NAMES = list(pairwise("abcdefghi"))
-BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in NAMES
-)
+BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in NAMES)
 MERGED = "a: &a {x: 1, y: 2}\n" + "".join(f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}]}}\n" for a, b in NAMES)
 CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i in range(500))
 
@@ -123,7 +121,7 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i in rang
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (BOMB, "line 5: with every alias written out it holds more than 100,000 values"),
+        (BOMB, "line 6: with every alias written out it holds more than 100,000 values"),
         (MERGED, "with every alias written out it holds more than 100,000 values"),
         (CHAIN, "nested deeper than 32 levels"),
         ("x: &x [*x]", "an alias stands for what it is part of"),

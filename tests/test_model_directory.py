@@ -202,18 +202,24 @@ def test_what_a_system_saves_is_read_back_and_checked(tmp_path: Path) -> None:
         read_saved(tmp_path / "m", _Saved)
 
 
-def test_every_flipped_bit_of_weights_and_tokenizer_is_noticed(tmp_path: Path, weights) -> None:
-    folder, draw = save(tmp_path / "m", weights), random.Random(1)
+def test_a_flipped_bit_of_weights_or_tokenizer_is_noticed(tmp_path: Path, weights) -> None:
+    """One that hides a checksum changes no weight."""
+    folder, draw, noticed = save(tmp_path / "m", weights), random.Random(1), 0
     for name in ("model.safetensors", "x.model"):
         content = (folder / name).read_bytes()
         for place in (*draw.sample(range(len(content)), min(60, len(content))), len(content) - 1):
             damaged = bytearray(content)
             damaged[place] ^= 1 << draw.randrange(8)
             (folder / name).write_bytes(damaged)
-            with pytest.raises(QkvError, match=rf"{name} (is damaged|cannot be read)") as caught:
-                read_weights(folder)
-            assert "\n" not in str(caught.value)
+            try:
+                found = read_weights(folder)
+            except QkvError as error:
+                assert re.search(rf"{name} (is damaged|cannot be read)", str(error)) and "\n" not in str(error)
+                noticed += 1
+            else:
+                assert name == "model.safetensors" and all(torch.equal(found[one], weights[one]) for one in weights)
         (folder / name).write_bytes(content)
+    assert noticed > 40
     assert read_weights(folder).keys() == weights.keys()
 
 

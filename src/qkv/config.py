@@ -170,7 +170,7 @@ def _refuse_odd_numbers(data: Any, where: str) -> None:
         if isinstance(value, Mapping):
             inside += [((*path, name), item) for name, item in value.items()]
         elif isinstance(value, list | tuple):
-            inside += [((*path, index), item) for index, item in enumerate(value)]
+            inside += [((*path, index), item) for index, item in enumerate(value) if not isinstance(item, str)]
 
 
 def _validated(annotation: Any, data: Any, where: str, path: tuple[str, ...]) -> Any:
@@ -202,6 +202,8 @@ def _resolved(annotation: Any, data: Any, where: str, path: tuple[str, ...]) -> 
         raise QkvError(f"{where}: {'.'.join(path)}: must be a number, not {str(data).lower()}")
     if typing.get_origin(annotation) in (list, tuple) and isinstance(data, list | tuple):
         inner = typing.get_args(annotation)[0]  # no field has items of several types
+        if inner is str:
+            return data
         return [_resolved(inner, item, where, (*path, str(index))) for index, item in enumerate(data)]
     if typing.get_origin(annotation) is dict and isinstance(data, Mapping):
         inner = typing.get_args(annotation)[1]

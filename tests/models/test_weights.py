@@ -96,7 +96,7 @@ HUGE = {"d_model": 2**17, "d_ff": 2**17, "n_heads": 2}
     "make",
     [
         lambda: TranslatorModel(TranslatorConfig(**HUGE), 2**20),
-        lambda: TranslatorModel(TranslatorConfig(n_layers=256), 20),
+        lambda: TranslatorModel(TranslatorConfig(n_layers=32), 20),
         lambda: RecurrentModel(RecurrentConfig(d_model=2**17), 2**20),
         lambda: ViT(ViTConfig(**HUGE, image_size=4096, patch_size=1), 3),
         lambda: Dalle(DalleConfig(**HUGE, text_length=2**10, grid=120, attention=("row",)), 2**20, 2**20),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qkv.config import check_range
+from qkv.config import WIDEST, check_range
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.models.vit import ViTConfig
 
@@ -26,6 +26,8 @@ class Saved:
     def __post_init__(self) -> None:
         if not self.labels:
             raise ValueError("labels: there is none")
+        if len(self.labels) > WIDEST:
+            raise ValueError(f"labels: there are {len(self.labels):,}, above {WIDEST:,}")
         check_range(self, 1e-3, 1e3, "temperature")
         if self.preprocessing.channels != self.model.channels:
             raise ValueError("preprocessing.channels is not model.channels")
