@@ -25,7 +25,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 RECIPE = "recipe.yaml"  # in a run's folder, which has its model below it
 # What may be fetched from a model hub: data that is parsed, never code and never pickles.
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
-_TOKENIZER, _CRC = ".model", "crc32 of "
+_TOKENIZER, _CRC = ".model", "crc32"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -63,7 +63,8 @@ def write_model(
     with atomic_folder(Path(folder)) as temporary:
         text = json_text(config, indent=2)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file(stored, temporary / WEIGHTS, {f"{_CRC}{name}": checksum for name, checksum in checksums.items()})
+        # One entry: of several the order, and with it the file, would differ from time to time.
+        save_file(stored, temporary / WEIGHTS, {_CRC: json_text(checksums)})
         # safetensors writes for the owner's eyes only, whatever the umask says.
         (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode)
         for name, content in files.items():
@@ -112,13 +113,13 @@ def read_weights(folder: Path) -> "dict[str, Tensor]":
     path = Path(folder) / WEIGHTS
     try:
         with safe_open(path, framework="pt") as file:
-            said = file.metadata() or {}
+            said = json.loads((file.metadata() or {}).get(_CRC, "{}"))
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except FileNotFoundError:
         raise QkvError(f"{folder} has no {WEIGHTS}") from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise QkvError(f"{path} cannot be read ({one_line(error)}); copy or train the model again") from None
-    _verify(Path(folder), {name.removeprefix(_CRC): crc for name, crc in said.items() if name.startswith(_CRC)}, stored)
+    _verify(Path(folder), said if isinstance(said, dict) else {}, stored)
     # Copied, since what is mapped from a file changes with it.
     weights = {name: tensor.to(_float(tensor), copy=True) for name, tensor in stored.items()}
     _refuse_no_numbers(weights, path)
