@@ -1,3 +1,4 @@
+import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -5,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from qkv import model_directory
 from qkv.errors import QkvError
@@ -198,3 +200,70 @@ def test_what_a_system_saves_is_read_back_and_checked(tmp_path: Path) -> None:
     write_model(tmp_path / "m", {"format": 1, "system": "translator"}, {}, {})
     with pytest.raises(QkvError, match="part: Field required"):
         read_saved(tmp_path / "m", _Saved)
+
+
+def test_a_flipped_bit_of_weights_or_tokenizer_is_noticed(tmp_path: Path, weights) -> None:
+    """One that hides a checksum changes no weight."""
+    folder, draw, noticed = save(tmp_path / "m", weights), random.Random(1), 0
+    for name in ("model.safetensors", "x.model"):
+        content = (folder / name).read_bytes()
+        for place in (*draw.sample(range(len(content)), min(60, len(content))), len(content) - 1):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << draw.randrange(8)
+            (folder / name).write_bytes(damaged)
+            try:
+                found = read_weights(folder)
+            except QkvError as error:
+                assert re.search(
+                    r"model (is damaged|cannot be read)|safetensors (is damaged|cannot be read)", str(error)
+                )
+                noticed += 1
+            else:
+                assert name == "model.safetensors" and all(torch.equal(found[one], weights[one]) for one in weights)
+        (folder / name).write_bytes(content)
+    assert noticed > 40
+    assert read_weights(folder).keys() == weights.keys()
+
+
+def test_models_of_older_versions_have_no_checksum_and_are_read(tmp_path: Path, weights) -> None:
+    folder = save(tmp_path / "m", weights)
+    stored = load_file(folder / "model.safetensors")
+    save_file(stored, folder / "model.safetensors")
+    (folder / "x.model").write_bytes(b"another")
+    assert all(torch.equal(value, weights[name]) for name, value in read_weights(folder).items())
+
+
+def test_the_same_model_is_written_as_the_same_bytes(tmp_path: Path, weights) -> None:
+    folders = [save(tmp_path / str(number), weights) for number in range(5)]
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, number: float) -> None:
+    good, bad = torch.ones(50), torch.ones(7, 9)
+    bad[3, 4] = number
+    folder = save(tmp_path / "m", {"good": good, "layers.1.bad": bad})
+    with pytest.raises(QkvError, match=r"model\.safetensors: layers\.1\.bad holds numbers that are infinite or none"):
+        read_weights(folder)
+
+
+def test_large_weights_are_numbers_although_their_sum_is_none(tmp_path: Path) -> None:
+    large = torch.full((9,), 3e38)
+    assert torch.equal(read_weights(save(tmp_path / "m", {"a": large, "b": -large}))["a"], large)
+
+
+def test_loaded_weights_do_not_change_with_their_file(tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", {"a": torch.ones(1000)})
+    loaded = read_weights(folder)["a"]
+    content = (folder / "model.safetensors").read_bytes()
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(-4000, 2)
+        file.write(bytes(4000))
+    assert len(content) == (folder / "model.safetensors").stat().st_size
+    assert torch.equal(loaded, torch.ones(1000))
+
+
+def test_no_config_holds_what_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(QkvError, match="infinite or none"):
+        write_model(tmp_path / "m", {"format": 1, "system": "s", "temperature": float("nan")}, {}, {})
+    assert not (tmp_path / "m").exists()

@@ -7,22 +7,25 @@ import dataclasses
 import difflib
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from qkv.config import parse
-from qkv.errors import QkvError, one_line
+from qkv.errors import QkvError, one_line, shown
 from qkv.files import atomic_folder, regular
+from qkv.json_text import json_text
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 RECIPE = "recipe.yaml"  # in a run's folder, which has its model below it
 # What may be fetched from a model hub: data that is parsed, never code and never pickles.
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.md"]
+_TOKENIZER, _CRC = ".model", "crc32"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -48,14 +51,20 @@ def save_model(folder: Path, saved: Saved, weights: "Mapping[str, Tensor]", file
 def write_model(
     folder: Path, config: Mapping[str, Any], weights: "Mapping[str, Tensor]", files: Mapping[str, bytes]
 ) -> None:
-    """Write a model directory whose config.json is known already, as `read_config` gives it; see `save_model`."""
+    """Write a model directory whose config.json is known already, as `read_config` gives it; see `save_model`.
+
+    The weights' file has checksums, of itself and of the tokenizers, with which it is read.
+    """
     from safetensors.torch import save_file
 
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    checksums = {name: _checksum(content) for name, content in files.items() if name.endswith(_TOKENIZER)}
+    checksums[WEIGHTS] = _checksum_of(stored)
     with atomic_folder(Path(folder)) as temporary:
-        text = json.dumps(config, indent=2, ensure_ascii=False)
+        text = json_text(config, indent=2)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file(stored, temporary / WEIGHTS)
+        # One entry: of several the order, and with it the file, would differ from time to time.
+        save_file(stored, temporary / WEIGHTS, {_CRC: json_text(checksums)})
         # safetensors writes for the owner's eyes only, whatever the umask says.
         (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode)
         for name, content in files.items():
@@ -88,24 +97,77 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise QkvError(f'{path} is not of a qkv model: it lacks the fields "format" and "system"')
     if config["format"] != FORMAT:
         raise QkvError(
-            f"{path} has format {config['format']!r}; this qkv reads format {FORMAT}, install one that matches"
+            f"{path} has format {shown(config['format'])}; this qkv reads format {FORMAT}, install one that matches"
         )
     return config
 
 
 def read_weights(folder: Path) -> "dict[str, Tensor]":
-    """The parameters by name; floating-point ones as float32, whatever they are stored as. Refuses a damaged file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    """The parameters by name; floating-point ones as float32, whatever they are stored as.
+
+    Raises:
+        QkvError: the file is missing or damaged, it or a tokenizer is not what was saved, or a weight is no number.
+    """
+    from safetensors import SafetensorError, safe_open
 
     path = Path(folder) / WEIGHTS
     try:
-        stored = load_file(regular(path))
+        with safe_open(regular(path), framework="pt") as file:
+            said = json.loads((file.metadata() or {}).get(_CRC, "{}"))
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except FileNotFoundError:
         raise QkvError(f"{folder} has no {WEIGHTS}") from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise QkvError(f"{path} cannot be read ({one_line(error)}); copy or train the model again") from None
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    _verify(Path(folder), said if isinstance(said, dict) else {}, stored)
+    # Copied, since what is mapped from a file changes with it.
+    weights = {name: tensor.to(_float(tensor), copy=True) for name, tensor in stored.items()}
+    _refuse_no_numbers(weights, path)
+    return weights
+
+
+def _float(tensor: "Tensor") -> "dtype":
+    import torch
+
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype
+
+
+def _verify(folder: Path, checksums: Mapping[str, str], stored: "Mapping[str, Tensor]") -> None:
+    """Refuse files that are not what was saved. Models of older versions have no checksums, and are not checked."""
+    for name, checksum in checksums.items():
+        path = folder / name
+        if name == WEIGHTS:
+            found = _checksum_of(stored)
+        elif name.endswith(_TOKENIZER) and name == path.name and path.is_file():
+            found = _checksum(path.read_bytes())
+        else:
+            continue  # whoever needs the file says that it is missing
+        if found != checksum:
+            raise QkvError(f"{path} is damaged: its checksum is not that of what was saved; copy or train it again")
+
+
+def _checksum(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
+
+
+def _checksum_of(tensors: "Mapping[str, Tensor]") -> str:
+    """Of names, types, shapes and values."""
+    import torch
+
+    crc = 0
+    for name, tensor in sorted(tensors.items()):
+        crc = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode(), crc)
+        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().tobytes(), crc)
+    return f"{crc:08x}"
+
+
+def _refuse_no_numbers(weights: "Mapping[str, Tensor]", path: Path) -> None:
+    """Refuse weights that are infinite or NaN: whatever a model computes from them is none either."""
+    for name, tensor in weights.items():
+        # A sum is taken in a tenth of the time; where it is infinite of itself, each number is looked at.
+        if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
+            said = "holds numbers that are infinite or none (NaN)"
+            raise QkvError(f"{path}: {shown(name)[1:-1]} {said}; copy or train the model again")
 
 
 def bundled_models() -> dict[str, Path]:

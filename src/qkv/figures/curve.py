@@ -24,7 +24,8 @@ def draw_learning_curve(records: Sequence[Mapping[str, float]], score: str, path
         (scores, f"validation_{score}", {"color": "C2", "marker": ".", "label": f"validation {score}, right"}),
     ]
     for axes, name, style in curves:
-        steps, values = zip(*[(record["step"], record[name]) for record in records if name in record] or [((), ())])
+        there = [record for record in records if record.get(name) is not None]  # null stands for what was no number
+        steps, values = zip(*[(record["step"], record[name]) for record in there] or [((), ())])
         axes.plot(steps, values, **style)
     handles = [line for axes in (losses, scores) for line in axes.get_lines()]
     losses.legend(handles=handles, loc="center right", frameon=False)

@@ -1,7 +1,6 @@
 """From our classifier to a program that other runtimes run: ONNX, or PyTorch's own `torch.export`."""
 
 import importlib
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.files import atomic_file
 from qkv.interop.parity import LIMIT, Logits
+from qkv.json_text import json_text
 from qkv.models.vit import ViT
 
 INPUT, OUTPUT, METADATA = "images", "logits", "metadata.json"
@@ -79,7 +79,7 @@ def _write_onnx(model: ViT, metadata: Mapping[str, Any], path: Path) -> _Written
         program = torch.onnx.export(_trace(model), input_names=[INPUT], output_names=[OUTPUT], verbose=False)
     assert program is not None, "without a file name, a program comes back"
     for name, value in metadata.items():
-        program.model.metadata_props[name] = json.dumps(value, ensure_ascii=False)
+        program.model.metadata_props[name] = json_text(value)
     program.save(path, external_data=False)
     return *_onnx_runtime(path), program.model.opset_imports[""]
 
@@ -99,7 +99,7 @@ def _onnx_runtime(path: Path) -> tuple[str | None, Logits | None]:
 
 def _write_torch(model: ViT, metadata: Mapping[str, Any], path: Path) -> _Written:
     with path.open("wb") as file:
-        torch.export.save(_trace(model), file, extra_files={METADATA: json.dumps(metadata, ensure_ascii=False)})
+        torch.export.save(_trace(model), file, extra_files={METADATA: json_text(metadata)})
     with path.open("rb") as file:
         return f"PyTorch {torch.__version__}", torch.export.load(file).module(), None
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from qkv.config import WIDEST, check_range
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import initialise
 from qkv.nn import LearnedPositions, Transformer, TransformerConfig
@@ -29,8 +30,7 @@ class TextConfig(TransformerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.text_length < 1:
-            raise ValueError(f"text_length must be at least 1, not {self.text_length}")
+        check_range(self, 1, 2**16, "text_length")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,7 @@ class CLIPConfig:
     d_shared: int = 256
 
     def __post_init__(self) -> None:
-        if self.d_shared < 1:
-            raise ValueError(f"d_shared must be at least 1, not {self.d_shared}")
+        check_range(self, 1, WIDEST, "d_shared")
 
 
 class TextEncoder(nn.Module):

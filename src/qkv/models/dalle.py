@@ -1,5 +1,6 @@
 """DALL-E's decoder: a caption in, the codes of a picture out, token by token (Ramesh et al. 2021, section 2.2)."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,12 +9,16 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from qkv.config import check_range
+from qkv.errors import shown
 from qkv.models.weights import initialise
 from qkv.nn import KVCache, LearnedPositions, Recorder, Transformer, TransformerConfig, sparse_mask
 from qkv.nn.mask import SparsePattern
 from qkv.nn.transformer import Activation
 
 Pattern = Literal["full", SparsePattern]
+
+_LONGEST = 2**14  # positions; a mask of what each sees takes as many bytes, squared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +42,16 @@ class DalleConfig(TransformerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("text_length", "grid"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_range(self, 1, _LONGEST, "text_length")
+        check_range(self, 1, math.isqrt(_LONGEST), "grid")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be a positive odd number, not {self.kernel}")
+        if (positions := self.text_length + self.image_length) > _LONGEST:
+            raise ValueError(f"text_length and grid² make {positions:,} positions together, above {_LONGEST:,}")
         patterns = ("full", *get_args(SparsePattern))
         if not self.attention or not set(self.attention) <= set(patterns):
-            raise ValueError(f"attention must list one or more of {', '.join(patterns)}, not {list(self.attention)}")
+            listed = shown(list(self.attention))
+            raise ValueError(f"attention must list one or more of {', '.join(patterns)}, not {listed}")
 
     @property
     def image_length(self) -> int:
@@ -82,12 +89,18 @@ class Dalle(nn.Module):
         self.decoder = Transformer(config)
         self.text_head = nn.Linear(config.d_model, vocabulary)
         self.image_head = nn.Linear(config.d_model, codes)
-        for pattern in dict.fromkeys(config.patterns):  # no set: all processes must hold their buffers in one order
+        if not torch.empty(0).is_meta:  # else `build` makes them, once the sizes are known to be those of weights
+            self.make_buffers()
+        initialise(self)
+
+    def make_buffers(self) -> None:
+        """Compute what each layer sees of the image, which is not stored with the weights."""
+        sizes = self.config
+        for pattern in dict.fromkeys(sizes.patterns):  # no set: all processes must hold their buffers in one order
             if pattern != "full":
                 # All that comes before the first code counts as text: begin, caption, begin of image.
-                mask = sparse_mask(pattern, config.text_length + 2, config.grid, config.kernel)
+                mask = sparse_mask(pattern, sizes.text_length + 2, sizes.grid, sizes.kernel)
                 self.register_buffer(f"{pattern}_mask", mask, persistent=False)
-        initialise(self)
 
     def forward(
         self,

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from qkv.config import DEEPEST, LARGEST_IMAGE, MOST_HALVINGS, WIDEST, check_range
 from qkv.models.layout import channels_last
 from qkv.models.quantiser import GumbelQuantiser, VectorQuantiser, look_up
 
@@ -51,11 +52,11 @@ class DVAEConfig:
     decay: float = 0.99
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "channels", "d_code", "width", "downsamplings", "blocks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.codes < 2:
-            raise ValueError(f"codes must be at least 2, not {self.codes}")
+        check_range(self, 1, LARGEST_IMAGE, "image_size")
+        check_range(self, 1, WIDEST, "channels", "d_code", "width")
+        check_range(self, 1, MOST_HALVINGS, "downsamplings")
+        check_range(self, 1, DEEPEST, "blocks")
+        check_range(self, 2, 2**24, "codes")
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay must be at least 0 and below 1, not {self.decay}")
         if self.image_size % self.cell:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from qkv.config import DEEPEST, WIDEST, check_range
 from qkv.models.weights import initialise
 from qkv.nn import Recorder, padding_mask
 
@@ -44,9 +45,8 @@ class RecurrentConfig:
     def __post_init__(self) -> None:
         if self.kind not in get_args(RecurrentKind):
             raise ValueError(f"kind must be one of {', '.join(get_args(RecurrentKind))}, not {self.kind!r}")
-        for name in ("d_model", "n_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_range(self, 1, WIDEST, "d_model")
+        check_range(self, 1, DEEPEST, "n_layers")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be at least 0 and below 1, not {self.dropout}")
 

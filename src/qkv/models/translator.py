@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from qkv.config import check_range
 from qkv.models.weights import initialise
 from qkv.nn import KVCache, Recorder, Transformer, TransformerConfig, make_positions, padding_mask
 from qkv.nn.position import PositionKind
@@ -34,8 +35,7 @@ class TranslatorConfig(TransformerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_length < 1:
-            raise ValueError(f"max_length must be at least 1, not {self.max_length}")
+        check_range(self, 1, 2**20, "max_length")
         if self.positions != "learned" and self.d_model % 2:
             raise ValueError(f"{self.positions} positions need an even d_model, not {self.d_model}")
 

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qkv.config import DEEPEST, LARGEST_IMAGE, MOST_HALVINGS, WIDEST, check_range
+from qkv.errors import shown
 from qkv.models.layout import channels_last
 from qkv.models.weights import initialise
 from qkv.nn import Recorder, Transformer, TransformerConfig, grid_sinusoids, resample_grid
@@ -46,11 +48,12 @@ class ViTConfig(TransformerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("image_size", "channels", "stem_depth", "patch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if any(width < 1 for width in self.stem):
-            raise ValueError(f"stem must hold positive numbers of channels, not {list(self.stem)}")
+        check_range(self, 1, LARGEST_IMAGE, "image_size", "patch_size")
+        check_range(self, 1, WIDEST, "channels")
+        check_range(self, 1, DEEPEST, "stem_depth")
+        if len(self.stem) > MOST_HALVINGS or not all(1 <= width <= WIDEST for width in self.stem):
+            most = f"up to {MOST_HALVINGS} positive numbers of channels, none above {WIDEST:,}"
+            raise ValueError(f"stem must hold {most}, not {shown(list(self.stem))}")
         if self.image_size % self.cell:
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of {self.cell}, the side of a patch")
         for name, choices in (("pool", Pool), ("positions", GridPositions)):

@@ -77,7 +77,12 @@ class SinusoidalPositions(nn.Module):
         self.d_model = d_model
         self.layout: Layout = layout
         self.table: Tensor
-        self.register_buffer("table", sinusoids(512, d_model, layout), persistent=False)
+        if not torch.empty(0).is_meta:  # else `models.weights.build` does, once weights are known to be as wide
+            self.make_buffers()
+
+    def make_buffers(self) -> None:
+        """Compute the table that a new module has."""
+        self.register_buffer("table", sinusoids(512, self.d_model, self.layout), persistent=False)
 
     def forward(self, length: int, start: int = 0) -> Float[Tensor, "T D"]:
         """Positions `start` to `start + length`."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from qkv.config import DEEPEST, WIDEST, check_range
 from qkv.nn.attention import KVCache, LayerCache, MultiHeadAttention, Recorder
 
 Activation = Literal["relu", "gelu", "silu"]
@@ -51,9 +52,8 @@ class TransformerConfig:
     norm: NormOrder = "pre"
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "n_heads", "n_layers", "d_ff", "d_key", "d_value"):
-            if (size := getattr(self, name)) is not None and size < 1:
-                raise ValueError(f"{name} must be at least 1, not {size}")
+        check_range(self, 1, WIDEST, "d_model", "n_heads", "d_ff", "d_key", "d_value")
+        check_range(self, 1, DEEPEST, "n_layers")
         if self.d_model % self.n_heads and (self.d_key is None or self.d_value is None):
             raise ValueError(
                 f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads}), or give d_key and d_value"
@@ -61,7 +61,7 @@ class TransformerConfig:
         for name in ("dropout", "attention_dropout", "activation_dropout", "drop_path"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if self.norm_eps <= 0:
+        if not self.norm_eps > 0:
             raise ValueError(f"norm_eps must be positive, not {self.norm_eps}")
         for name, choices in (("activation", Activation), ("norm", NormOrder)):
             if getattr(self, name) not in get_args(choices):

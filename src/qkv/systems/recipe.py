@@ -7,12 +7,14 @@ from typing import Any
 
 import yaml
 
-from qkv.config import assign, parse, read_yaml
-from qkv.errors import QkvError
+from qkv.config import assign, flat, parse, read_yaml
+from qkv.errors import QkvError, shown
 from qkv.files import atomic_file
 from qkv.systems.registry import find_system
 from qkv.systems.system import System
 from qkv.train.config import TrainingConfig
+
+_SEEDS = 2**32  # a step's randomness is made of the seed and, in the other half of 64 bits, the step
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class Recipe:
         data = assign(data, assignments)
         system = find_system(data.pop("system", None), where)
         seed = data.pop("seed", 1)
-        if not isinstance(seed, int) or seed < 0:
-            raise QkvError(f"{where}: seed must be a whole number from 0 on, not {seed!r}")
+        if type(seed) is not int or not 0 <= seed < _SEEDS:  # True is an int, too
+            raise QkvError(f"{where}: seed must be a whole number from 0 to {_SEEDS - 1}, not {shown(seed)}")
         initial = data.pop("initial", None)
         if not isinstance(initial, str | None):
-            raise QkvError(f"{where}: initial must name a model or a folder, not {initial!r}")
+            raise QkvError(f"{where}: initial must name a model or a folder, not {shown(initial)}")
         training = parse(TrainingConfig, data.pop("training", {}), f"{where}: training")
         return cls(system, seed, initial, parse(system.part("task").TASK.Config, data, where), training)
 
@@ -54,10 +56,10 @@ class Recipe:
     def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
         """A recipe that the user did not write; see `from_mapping`. Asked for fewer steps, it warms up in fewer too."""
         assignments = list(assignments)
-        training = assign(data, assignments)["training"]
-        named = any(assignment.startswith("training.warmup=") for assignment in assignments)
-        if not named and isinstance(steps := training["max_steps"], int):
-            assignments.append(f"training.warmup={min(training['warmup'], max(steps, 0) // 10)}")
+        steps = flat(assign(data, assignments)).get("training.max_steps")
+        named = any(assignment.startswith(("training=", "training.warmup=")) for assignment in assignments)
+        if not named and isinstance(steps, int):
+            assignments.append(f"training.warmup={min(data['training']['warmup'], max(steps, 0) // 10)}")
         return cls.from_mapping(data, "the suggestion", assignments)
 
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qkv.config import nearest
-from qkv.errors import QkvError
+from qkv.errors import QkvError, shown
 from qkv.model_directory import RECIPE, bundled_models, find_model, local_model, read_config
 from qkv.systems.system import System
 
@@ -28,7 +28,7 @@ def find_system(name: str, where: str) -> System:
     for system in systems():
         if name in (system.name, system.alias):
             return system
-    raise QkvError(f"{where}: system is {name!r}; {nearest(str(name), SYSTEMS)}")
+    raise QkvError(f"{where}: system is {shown(name)}; {nearest(str(name)[:80], SYSTEMS)}")
 
 
 def system_of(name_or_folder: str | Path) -> System:

@@ -30,6 +30,7 @@ _TAKEN_FOR_GRANTED = {"caption": "captions", "image": "image_column", "label": "
 _FOLDERS = 100  # that are looked into
 _TEXT_LENGTHS = (16, 32, 64, 128, 256)
 
+_VOCABULARY_STEP = 500
 _BYTES_PER_TOKEN = 2  # of a vocabulary that is learnt from captions alone; a letter of Korean has three
 
 
@@ -37,6 +38,11 @@ def text_length(longest: int) -> int:
     """Tokens that a model should read of captions, the longest of which has so many bytes."""
     tokens = longest // _BYTES_PER_TOKEN
     return next((length for length in _TEXT_LENGTHS if length >= tokens), _TEXT_LENGTHS[-1])
+
+
+def vocabulary(usual: int, needed: int) -> int:
+    """The usual size of a vocabulary, or a larger one where the characters of the text need that (Chinese, Korean)."""
+    return usual if needed <= usual else -(-needed // _VOCABULARY_STEP) * _VOCABULARY_STEP
 
 
 def training(steps: int, parts: int) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import re
 import sys
 from collections.abc import Mapping
 
+from qkv.json_text import json_text
+
 # Controls but for line feed and tab, what turns the direction of text round, and lone surrogates.
 _STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -26,7 +28,7 @@ def one_line(text: str) -> str:
 
 def as_json(fields: Mapping[str, object]) -> str:
     """A JSON object on one line, which a terminal can be shown; its text stays legible, whatever the script."""
-    return _STEERING.sub(lambda found: json.dumps(found[0])[1:-1], json.dumps(fields, ensure_ascii=False))
+    return _STEERING.sub(lambda found: json.dumps(found[0])[1:-1], json_text(fields))
 
 
 def show(text: str = "", *, to_stderr: bool = False) -> None:

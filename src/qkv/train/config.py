@@ -1,7 +1,10 @@
 """How to train: the `training` section of a recipe."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from qkv.config import check_range
 
 Schedule = Literal["inverse_sqrt", "cosine", "linear"]
 
@@ -58,18 +61,17 @@ class TrainingConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "accumulate", "validate_every", "keep_best", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("warmup", "patience", "weight_decay", "clip_norm", "workers"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+        check_range(self, 1, 2**24 - 1, "max_steps")  # their number has a place in the seed of each
+        check_range(self, 1, 2**16, "accumulate")
+        check_range(self, 1, math.inf, "validate_every", "keep_best", "log_every")
+        check_range(self, 0, math.inf, "warmup", "patience", "weight_decay", "clip_norm")
+        check_range(self, 0, 1024, "workers")
         for name in ("beta1", "beta2", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
-        if self.learning_rate <= 0:
+        if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
         if self.warmup >= self.max_steps and self.schedule != "inverse_sqrt":
             raise ValueError(f"warmup ({self.warmup}) leaves nothing of max_steps ({self.max_steps}) for the schedule")

@@ -1,12 +1,14 @@
 """What a run reports while it trains: progress, metrics.jsonl, and TensorBoard on request."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, Self
 
 from qkv.errors import QkvError
 from qkv.files import atomic_file
+from qkv.json_text import json_text
 from qkv.reporter import Reporter
 from qkv.train.config import TrainingConfig
 
@@ -56,7 +58,7 @@ class RunLog:
         self.reporter.say(f"step {step}  validation: {text}")
 
     def _write(self, record: dict[str, Any], group: str) -> None:
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(json_text({name: _finite(value) for name, value in record.items()}, ascii_only=True) + "\n")
         self._file.flush()
         if self._writer is not None:
             for name, value in record.items():
@@ -68,6 +70,11 @@ class RunLog:
             kept = [line for line in read_records(self.metrics) if line["step"] <= step]
             with atomic_file(self.metrics) as temporary:
                 temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _finite(value: float) -> float | None:
+    """The number, or nothing where it is none: a gradient may overflow for a step."""
+    return value if math.isfinite(value) else None
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

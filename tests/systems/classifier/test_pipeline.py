@@ -76,7 +76,7 @@ def test_a_picture_that_cannot_be_read_is_named(classifier: Classifier, tmp_path
     ("change", "message"),
     [
         ({"labels": []}, "labels: there is none"),
-        ({"temperature": 0}, "temperature must be a positive number"),
+        ({"temperature": 0}, "temperature must be at least 0.001, not 0.0"),
         ({"temperature": None}, "temperature: Input should be a valid number"),
         ({"labels": ["one"]}, "head.weight is"),
         ({"preprocessing": {"size": 8, "channels": 1, "mean": [0.5], "std": [0.5]}}, "preprocessing.channels"),

@@ -1,11 +1,13 @@
 """Which data is a translator's, and the recipe that suits it."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qkv.config import parse
+from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.errors import QkvError
 from qkv.models.recurrent import RecurrentConfig
 from qkv.models.translator import TranslatorConfig
@@ -108,8 +110,6 @@ def test_the_corpus_is_what_is_there_in_the_directions_that_are_asked_for(folder
             NAMED,
             "one table or two line-aligned files, not 3; a recipe may name more",
         ),
-        (["pairs.tsv"], {"from": "en", "to": "en"}, r"pairs\.tsv: columns must name two or more different languages"),
-        (["text.en", "text.de"], {"from": "en", "to": "en"}, "files need at least two languages, not 1"),
         (["three.tsv"], {"from": "en", "to": "cs"}, "no direction 'en-cs'; its languages make en-de, en-fr, de-en"),
         (["empty.tsv"], NAMED, r"empty\.tsv is empty"),
         (["text.en", "empty.tsv"], NAMED, "line n of each must say the same"),
@@ -160,3 +160,28 @@ def test_a_suggestion_for_a_trained_model_keeps_its_sizes(model: TranslatorConfi
     assert tuned["tokenizer"]["vocabulary"] == 1234
     for name in ("max_steps", "learning_rate"):
         assert tuned["training"][name] < fresh["training"][name]
+
+
+@pytest.mark.parametrize(
+    "names", [["pairs.tsv"], ["header.tsv"], ["three.tsv"], ["keys.jsonl"], ["nested.jsonl"], ["text.en", "text.de"]]
+)
+@pytest.mark.parametrize("to", ["en", "EN"])
+def test_one_language_is_no_pair(folder: Path, names: list[str], to: str) -> None:
+    with pytest.raises(QkvError, match="--from and --to are both en: a translator needs two languages"):
+        suggest(Asked(data=[folder / name for name in names], options={"from": "en", "to": to}), SILENT)
+
+
+def test_a_vocabulary_has_room_for_the_characters_of_the_text(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def suggested(character: Callable[[int], str]) -> tuple[int, list[str]]:
+        lines = ["".join(character(7 * i + k) for k in range(20)) for i in range(2000)]
+        table = folder / "text.tsv"
+        table.write_text("".join(f"{line}\t{line}\n" for line in lines))
+        sections = suggest(Asked(data=[table], options=NAMED), SILENT).sections
+        return sections["tokenizer"]["vocabulary"], lines
+
+    assert suggested(lambda i: chr(ord("a") + i * i % 26))[0] == 3000  # letters need no more than usual
+    vocabulary, lines = suggested(lambda i: chr(0xAC00 + i * i % 4001))  # 2,001 syllables of Korean
+    assert vocabulary == 4500
+    tokenizer = Tokenizer.train(lines, TokenizerConfig(vocabulary=vocabulary))
+    assert "no room" not in caplog.text
+    assert max(map(len, tokenizer.encode(lines[:50]))) <= 21  # no syllable is spelt in bytes

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from qkv.config import nearest
+from qkv.config import check_range, nearest
 from qkv.data.cache import digest
 from qkv.data.captions.code_cache import Codes, PictureEncoder, cached_codes
 from qkv.data.captions.corpus import CaptionCorpus
@@ -61,9 +61,7 @@ class CaptionDataConfig:
             raise ValueError("train names no source")
         if not 0 < self.holdout < 1:
             raise ValueError(f"holdout must be above 0 and below 1, not {self.holdout}")
-        for name in ("batch_size", "text_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_range(self, 1, 2**16, "batch_size", "text_length")
         for language, weight in self.languages.items():
             if not 0 < weight < float("inf"):
                 raise ValueError(f"languages: the weight of {language} must be positive, not {weight}")

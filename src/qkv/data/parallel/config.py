@@ -1,9 +1,11 @@
 """Where parallel text lies and how it is mixed: the `data` section of a recipe."""
 
+import math
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 
+from qkv.config import check_range
 from qkv.data.parallel.vocabulary import Direction
 from qkv.errors import QkvError
 
@@ -86,14 +88,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.train:
             raise ValueError("train names no corpus")
-        if self.temperature < 1:
-            raise ValueError(f"temperature must be at least 1, not {self.temperature}")
+        check_range(self, 1, math.inf, "temperature")
         for direction, weight in self.weights.items():
             if not 0 < weight < float("inf"):
                 raise ValueError(f"weights: that of {direction} must be positive, not {weight}")
-        for name in ("max_length", "batch_tokens", "holdout"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_range(self, 1, 2**16, "max_length")
+        check_range(self, 1, 2**24, "batch_tokens")
+        check_range(self, 1, math.inf, "holdout")
 
 
 def directions_of(corpus: CorpusConfig, languages: tuple[str, ...]) -> tuple[Direction, ...]:

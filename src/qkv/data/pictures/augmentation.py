@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
+from qkv.config import check_range
 from qkv.data.pictures.preprocessing import RESAMPLING, Preprocessing, to_pixels
 from qkv.data.pictures.transforms import Change, Geometric, Matrix, Size, affine, apply, cut, erase, flip, rotate, scale
 
@@ -41,9 +42,8 @@ class AugmentationConfig:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("pad", "rand_augment", "mixup", "cutmix"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+        check_range(self, 0, 2**12, "pad")
+        check_range(self, 0, 100, "rand_augment", "mixup", "cutmix")
         if not 0 < self.smallest_crop <= 1:
             raise ValueError(f"smallest_crop must be above 0 and at most 1, not {self.smallest_crop}")
         if not 0 <= self.magnitude <= _HIGHEST:

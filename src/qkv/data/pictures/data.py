@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from qkv.config import check_range
 from qkv.data.pictures.augmentation import AugmentationConfig, augment, mix
 from qkv.data.pictures.preprocessing import Preprocessing, to_images
 from qkv.data.pictures.sources import PictureSource
@@ -51,8 +52,7 @@ class ImageDataConfig:
             raise ValueError("train names no source")
         if not 0 < self.holdout < 1:
             raise ValueError(f"holdout must be above 0 and below 1, not {self.holdout}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        check_range(self, 1, 2**16, "batch_size")
 
 
 @dataclass(frozen=True)

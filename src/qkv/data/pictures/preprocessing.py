@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from qkv.config import LARGEST_IMAGE, check_range
 from qkv.data.pictures.transforms import Geometric, Size, apply, cut, scale
 
 Resize = Literal["crop", "squash"]
@@ -16,6 +17,7 @@ Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 RESAMPLING = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
 
+_LEAST_STD = 1e-4
 _LONGEST = 8  # times the shorter side
 
 
@@ -42,17 +44,20 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1, not {self.size}")
+        check_range(self, 1, LARGEST_IMAGE, "size")
         if self.channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, not {self.channels}")
         for name in ("mean", "std"):
             if len(getattr(self, name)) != self.channels:
                 raise ValueError(f"{name} needs {self.channels} numbers, one a channel, not {len(getattr(self, name))}")
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be positive, not {min(self.std)}")
+        if not min(self.std) >= _LEAST_STD:
+            raise ValueError(f"std must be at least {_LEAST_STD}, not {min(self.std)}")
+        if not max(map(abs, self.mean)) <= 1 / _LEAST_STD:
+            raise ValueError(f"mean must be a number from 0 to 1, not {max(self.mean, key=abs)}")
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop must be above 0 and at most 1, not {self.crop}")
+        if (pixels := self.size / self.crop) > 2 * LARGEST_IMAGE:
+            raise ValueError(f"crop {self.crop} scales pictures to {pixels:,.0f} pixels: raise it")
 
     @property
     def shorter_side(self) -> int:

@@ -4,16 +4,18 @@ import io
 import logging
 import random
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Literal
 
 import sentencepiece
 
+from qkv.config import check_range
 from qkv.data.text.subword_sampling import SubwordSampler
 from qkv.errors import QkvError, one_line
 from qkv.files import regular
@@ -23,6 +25,7 @@ PAD, UNK, BEGIN, END = 0, 1, 2, 3
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _TAG = re.compile(r"<2(.+)>")
 _NEEDED = re.compile(r"required_chars\. \d+ vs (\d+)")
+_BYTES_AND_SPECIAL = 256 + 4  # pieces that every vocabulary has
 _LEAST_COVERAGE = 0.98  # SentencePiece takes no less
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_TRAINING_CHARACTERS = 2000
@@ -57,8 +60,7 @@ class TokenizerConfig:
     normalization: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
     def __post_init__(self) -> None:
-        if self.vocabulary < 1:
-            raise ValueError(f"vocabulary must be positive, not {self.vocabulary}")
+        check_range(self, 1, 2**20, "vocabulary")
         if not 0 <= self.sampling <= 1:
             raise ValueError(f"sampling must lie between 0 (none) and 1, not {self.sampling}")
         if self.sample_target and not self.sampling:
@@ -150,6 +152,19 @@ class Tokenizer:
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
 
+def needed_vocabulary(texts: Iterable[str]) -> int:
+    """The vocabulary that has room for the characters of texts, and for as many pieces of several characters.
+
+    It is that of the usual `TokenizerConfig`: the rarest characters, by its `character_coverage`, are left to bytes.
+    """
+    counts = Counter[str]()
+    for text in texts:
+        counts.update(unicodedata.normalize("NFKC", text))
+    covered = accumulate(count for _, count in counts.most_common())
+    characters = sum(before < TokenizerConfig.character_coverage * counts.total() for before in chain([0], covered))
+    return _BYTES_AND_SPECIAL + 2 * characters
+
+
 class _TooSmall(QkvError):
     """A vocabulary has no room for the characters of the text."""
 
@@ -188,7 +203,7 @@ def _learn(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[st
 
 def _fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: Sequence[str]) -> float:
     """A coverage that leaves the rarest characters to bytes, and half of the room to pieces of several characters."""
-    room = config.vocabulary - 256 - 4 - len(languages)
+    room = config.vocabulary - _BYTES_AND_SPECIAL - len(languages)
     if room < 2:
         taken = f"bytes, special tokens and tags take {config.vocabulary - room}"
         raise QkvError(f"tokenizer.vocabulary {config.vocabulary} is too small: {taken}; raise it well above that")

@@ -18,7 +18,7 @@ from qkv.data.pictures.decode import Picture, open_picture
 from qkv.errors import QkvError
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.vit import ViT
-from qkv.models.weights import set_weights
+from qkv.models.weights import build
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.classifier.saved import Saved
 from qkv.systems.judge import named_label
@@ -65,8 +65,7 @@ class Classifier:
             QkvError: something is missing, damaged or does not fit together.
         """
         saved = read_saved(folder, Saved)
-        model = ViT(saved.model, len(saved.labels))
-        set_weights(model, read_weights(folder), str(folder))
+        model = build(lambda: ViT(saved.model, len(saved.labels)), read_weights(folder), str(folder))
         return cls(saved, open_engine(model, device, kind="fused"))
 
     def metadata(self) -> dict[str, object]:
@@ -142,8 +141,11 @@ class Classifier:
                 yield item, tensor if isinstance(tensor, QkvError) else next(rows)
 
     def run(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
-        """Logits, before calibration, of pictures that are preprocessed already."""
-        return self._engine.forward(images).float().cpu()
+        """Logits, before calibration, of pictures that are preprocessed already; a QkvError where they are none."""
+        logits = self._engine.forward(images).float().cpu()
+        if not logits.isfinite().all():
+            raise QkvError("the model's logits are not numbers (NaN): its weights are damaged, or it overflows")
+        return logits
 
     def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
         """What the classes are read from: a vector for each picture (`ViT.features`).

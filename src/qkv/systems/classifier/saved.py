@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qkv.config import WIDEST, check_range
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.models.vit import ViTConfig
 
@@ -25,8 +26,9 @@ class Saved:
     def __post_init__(self) -> None:
         if not self.labels:
             raise ValueError("labels: there is none")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be a positive number, not {self.temperature}")
+        if len(self.labels) > WIDEST:
+            raise ValueError(f"labels: there are {len(self.labels):,}, above {WIDEST:,}")
+        check_range(self, 1e-3, 1e3, "temperature")
         if self.preprocessing.channels != self.model.channels:
             raise ValueError("preprocessing.channels is not model.channels")
         if self.preprocessing.size % self.model.cell:

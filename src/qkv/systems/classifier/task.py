@@ -19,6 +19,7 @@ from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
+from qkv.runtime.memory import new_model
 from qkv.systems.classifier.card import card
 from qkv.systems.classifier.pipeline import Classifier
 from qkv.systems.classifier.report import ClassifierReport, measure
@@ -92,7 +93,7 @@ class ClassifierTask(Task[ViT, ImageData]):
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
         say(f"augmented samples: {samples}")
-        model = ViT(config.model, len(data.classes))
+        model = new_model(lambda: ViT(config.model, len(data.classes)))
         say(f"{count(get_weights(model)):,} parameters")
         if setting.initial is not None:
             _start_from(setting.initial, model, data.classes, say)

@@ -12,7 +12,7 @@ from qkv.data.pictures.decode import Picture, open_picture
 from qkv.data.pictures.preprocessing import to_images
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.dvae import DVAE, DVAEOutput
-from qkv.models.weights import set_weights
+from qkv.models.weights import build
 from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.codes.saved import Saved
@@ -40,8 +40,7 @@ class Codes:
             QkvError: something is missing, damaged or does not fit together.
         """
         saved = read_saved(folder, Saved)
-        model = DVAE(saved.model)
-        set_weights(model, read_weights(folder), str(folder))
+        model = build(lambda: DVAE(saved.model), read_weights(folder), str(folder))
         return cls(saved, open_engine(model, device))
 
     def encode(self, pictures: Sequence[Picture]) -> Int[Tensor, "N h w"]:

@@ -21,6 +21,7 @@ from qkv.models.dvae import DVAE, DVAEConfig, DVAEOutput, Reconstruction, squeez
 from qkv.models.quantiser import VectorQuantiser
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
+from qkv.runtime.memory import new_model
 from qkv.systems.codes.card import card
 from qkv.systems.codes.pipeline import Codes
 from qkv.systems.codes.report import CodesMeter
@@ -106,7 +107,7 @@ class CodesTask(Task[DVAE, ImageData]):
         place, say, sizes = setting.folder / "data", setting.reporter.say, config.model
         data = ImageData.open(config.data, config.preprocessing, place, setting.seed, setting.reporter, labelled=False)
         say(data.report)
-        model = DVAE(sizes)
+        model = new_model(lambda: DVAE(sizes))
         say(
             f"{count(get_weights(model)):,} parameters; a picture becomes {sizes.grid} x {sizes.grid} codes of "
             f"{sizes.codes:,}, {sizes.grid**2 * math.log2(sizes.codes) / 8:,.0f} bytes"

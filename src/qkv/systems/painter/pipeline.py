@@ -19,7 +19,7 @@ from qkv.generation import Guided, Sampling
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.dalle import Dalle
 from qkv.models.dvae import DVAE
-from qkv.models.weights import part_of, set_weights
+from qkv.models.weights import build, part_of
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.codes.pipeline import Codes
 from qkv.systems.judge import Judge
@@ -90,10 +90,9 @@ class Painter:
         """
         saved = read_saved(folder, Saved)
         tokenizer = load_tokenizer(folder, saved.vocabulary)
-        weights = read_weights(folder)
-        model, dvae = Dalle(saved.model, len(tokenizer), saved.dvae.codes), DVAE(saved.dvae)
-        set_weights(model, part_of(weights, DECODER), str(folder))
-        set_weights(dvae, part_of(weights, CODES), str(folder))
+        weights, sizes = read_weights(folder), (saved.model, len(tokenizer), saved.dvae.codes)
+        model = build(lambda: Dalle(*sizes), part_of(weights, DECODER), str(folder))
+        dvae = build(lambda: DVAE(saved.dvae), part_of(weights, CODES), str(folder))
         codes = Codes(saved.codes, open_engine(dvae, device))
         return cls(saved, tokenizer, open_engine(model, device), codes)
 

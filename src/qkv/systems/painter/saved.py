@@ -1,9 +1,9 @@
 """What config.json of a painter holds."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qkv.config import check_range
 from qkv.data.pictures.preprocessing import Preprocessing
 from qkv.models.dalle import DalleConfig
 from qkv.models.dvae import DVAEConfig
@@ -33,8 +33,7 @@ class Saved:
         return SavedCodes(model=self.dvae, preprocessing=self.preprocessing)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.guidance < math.inf:
-            raise ValueError(f"guidance must be a number from 0 up, not {self.guidance}")
+        check_range(self, 0, 1e3, "guidance")
         if self.dvae.grid != self.model.grid:
             raise ValueError(f"model.grid is {self.model.grid}, but the discrete VAE's is {self.dvae.grid}")
         _ = self.codes  # refuses what does not fit together

@@ -81,7 +81,8 @@ def sizes(
         n_heads=size.d_model // 32,
         dropout=size.dropout,
     )
-    vocabulary, epochs, peak = size.vocabulary, size.epochs, 1e-3
+    vocabulary = suggestion.vocabulary(size.vocabulary, found.vocabulary)
+    epochs, peak = size.epochs, 1e-3
     if initial is not None:
         model, vocabulary = replace(initial.model, dropout=size.dropout), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4

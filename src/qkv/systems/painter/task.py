@@ -27,6 +27,7 @@ from qkv.model_directory import CARD, WEIGHTS, find_model, local_model, read_sav
 from qkv.models.dalle import Dalle, DalleConfig
 from qkv.models.weights import count, get_weights, part_of, set_weights
 from qkv.runtime.engine import Engine
+from qkv.runtime.memory import new_model
 from qkv.systems.codes import SYSTEM as CODES_SYSTEM
 from qkv.systems.codes.pipeline import Codes
 from qkv.systems.initial import refuse_other_sizes
@@ -116,7 +117,7 @@ class PainterTask(Task[Dalle, CaptionData]):
         data = CaptionData.open(config.data, config.tokenizer, codes.preprocessing, *where, trained)
         say(data.report.to_table())
         data.encode(PictureEncoder(codes.encode_images, sizes.codes, folder / WEIGHTS), place, setting.reporter)
-        model = Dalle(config.model, len(data.tokenizer), sizes.codes)
+        model = new_model(lambda: Dalle(config.model, len(data.tokenizer), sizes.codes))
         if initial is not None:
             set_weights(model, part_of(read_weights(initial), DECODER), str(initial))
         say(

@@ -14,7 +14,7 @@ from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.clip import CLIP
-from qkv.models.weights import set_weights
+from qkv.models.weights import build
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.scorer.saved import Saved
 from qkv.systems.tokenizer import load_tokenizer
@@ -44,8 +44,7 @@ class Scorer:
         """
         saved = read_saved(folder, Saved)
         tokenizer = load_tokenizer(folder, saved.vocabulary)
-        model = CLIP(saved.model, len(tokenizer))
-        set_weights(model, read_weights(folder), str(folder))
+        model = build(lambda: CLIP(saved.model, len(tokenizer)), read_weights(folder), str(folder))
         return cls(saved, tokenizer, open_engine(model, device))
 
     def score(self, pictures: Picture | Sequence[Picture], captions: str | Sequence[str]) -> Float[Tensor, "P C"]:

@@ -63,7 +63,8 @@ def sizes(
     """
     pictures = found.pictures
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    model, vocabulary = _model(size, found, on_accelerator), size.vocabulary
+    model = _model(size, found, on_accelerator)
+    vocabulary = suggestion.vocabulary(size.vocabulary, found.vocabulary)
     epochs, peak = size.epochs, 1e-3
     if initial is not None:
         model, vocabulary = asdict(initial.model), initial.vocabulary

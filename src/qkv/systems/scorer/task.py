@@ -19,6 +19,7 @@ from qkv.model_directory import CARD, read_saved, read_weights, save_model
 from qkv.models.clip import CLIP, CLIPConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.engine import Engine
+from qkv.runtime.memory import new_model
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.scorer.card import card
 from qkv.systems.scorer.pipeline import Scorer
@@ -96,7 +97,7 @@ class ScorerTask(Task[CLIP, CaptionData]):
             with atomic_file(samples) as temporary:
                 temporary.write_bytes(draw_samples(*data.samples()))
         say(f"samples: {samples}")
-        model = CLIP(config.model, len(data.tokenizer))
+        model = new_model(lambda: CLIP(config.model, len(data.tokenizer)))
         if initial is not None:
             set_weights(model, read_weights(initial), str(initial))
         say(f"{count(get_weights(model)):,} parameters, vocabulary {len(data.tokenizer):,}")

@@ -1,7 +1,6 @@
 """Lines in, lines out. A line ends at a line feed and nowhere else: any other character belongs to the text."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qkv.data.lines import read_lines
 from qkv.errors import QkvError
+from qkv.json_text import json_text
 
 if TYPE_CHECKING:
     from qkv.systems.translator.pipeline import Progress, Translator
@@ -24,7 +24,7 @@ def formatter(translator: "Translator", as_json: bool, options: dict[str, Any]) 
 
     def work(lines: list[str], progress: "Progress | None") -> bytes:
         translations = translator.translate(lines, progress=progress, **options)
-        formatted = (json.dumps(t.to_json(), ensure_ascii=False) if as_json else t.text for t in translations)
+        formatted = (json_text(t.to_json()) if as_json else t.text for t in translations)
         return "".join(f"{line}\n" for line in formatted).encode()
 
     return work

@@ -16,7 +16,7 @@ from qkv.data.text.tokenizer import BEGIN, END
 from qkv.errors import QkvError
 from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import CONFIG, read_saved, read_weights
-from qkv.models.weights import set_weights
+from qkv.models.weights import build
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
@@ -67,8 +67,8 @@ class Translator:
         if (saved.vocabulary, saved.target_vocabulary) != (codec.vocabulary, codec.target_vocabulary):
             said = "the vocabulary sizes are not those of the tokenizer beside it"
             raise QkvError(f"{folder / CONFIG}: {said}; restore the folder")
-        model = make_model(saved.model, saved.vocabulary, saved.target_vocabulary)
-        set_weights(model, read_weights(folder), str(folder))
+        sizes = saved.model, saved.vocabulary, saved.target_vocabulary
+        model = build(lambda: make_model(*sizes), read_weights(folder), str(folder))
         return cls(saved, codec, open_engine(model, device))
 
     @overload

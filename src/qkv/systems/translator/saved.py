@@ -6,6 +6,7 @@ What these offer is alike: `forward`, `start`, `decode` and `config.longest`.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qkv.config import check_range
 from qkv.data.parallel.vocabulary import Codec, Direction
 from qkv.models.recurrent import RecurrentConfig, RecurrentModel
 from qkv.models.translator import TranslatorConfig, TranslatorModel
@@ -51,9 +52,7 @@ class Saved:
         return min(self.max_source_tokens, self.model.longest or self.max_source_tokens)
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "max_source_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_range(self, 1, 2**20, "vocabulary", "max_source_tokens", "target_vocabulary")
         if not self.directions:
             raise ValueError("directions: there is none")
 

@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, get_args
 
 from qkv.config import assign, parse
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig, directions_of
-from qkv.data.parallel.readers import is_language, measure, read_languages
+from qkv.data.parallel.readers import is_language, measure, read_languages, read_rows
+from qkv.data.text.tokenizer import needed_vocabulary
 from qkv.errors import QkvError
 from qkv.models.recurrent import RecurrentKind
 from qkv.reporter import Reporter
-from qkv.systems.suggestion import name_of
+from qkv.systems import suggestion
 from qkv.systems.system import Asked, Suggested
 from qkv.systems.translator.saved import Saved
 
 STEP_TOKENS = 4096
 _CHARACTERS_PER_TOKEN = 4
+_LOOKED_AT = 200_000  # rows, for their characters
 _TABLES = (".tsv", ".tab", ".txt", ".jsonl")
 
 
@@ -60,10 +63,14 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     corpus = _corpus(asked.data, asked.options.get("from", ""), asked.options.get("to", ""))
     assigned = assign({}, (one for one in asked.assignments if one.startswith("model.kind=")))
     kind = assigned["model"]["kind"] if assigned else None
-    sections, reason = sizes(*measure(corpus), kind, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    rows = islice(read_rows(corpus, read_languages(corpus)), _LOOKED_AT)
+    needed = needed_vocabulary(chain.from_iterable(rows))
+    sections, reason = sizes(
+        *measure(corpus), kind, on_accelerator=asked.on_accelerator, initial=asked.initial, needed=needed
+    )
     train = [{name: value for name, value in asdict(corpus).items() if value is not None}]
     sections = {**sections, "data": {"train": train, **sections["data"]}}
-    return Suggested(sections=sections, reason=reason, name=name_of(asked.data[0]))
+    return Suggested(sections=sections, reason=reason, name=suggestion.name_of(asked.data[0]))
 
 
 def sizes(
@@ -73,19 +80,22 @@ def sizes(
     *,
     on_accelerator: bool = False,
     initial: Saved | None = None,
+    needed: int = 0,
 ) -> tuple[dict[str, Any], str]:
     """Sections of a recipe, without the corpus, and the reason for them in one line.
 
-    `characters` counts the longer side of the corpus. A CPU takes the tokens of a step in smaller batches, which suit
-    its caches and which several processes can share. The sizes of an `initial` translator are kept, and its kind unless
-    another is given; it needs fewer epochs and smaller steps than new weights.
+    The vocabulary has no fewer pieces than are `needed`. `characters` counts the longer side of the corpus. A CPU takes
+    the tokens of a step in smaller batches, which suit its caches and which several processes can share. The sizes of
+    an `initial` translator are kept, and its kind unless another is given; it needs fewer epochs and smaller steps than
+    new weights.
     """
     size = next(size for size in _SIZES if pairs <= size.pairs)
     epochs = size.epochs if initial is None else size.epochs // 4
     steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
     steps = int(min(max(steps_per_epoch * epochs, 600), 200_000))
     parts = 1 if on_accelerator else 4
-    model, vocabulary, peak = _new_model(size, kind), size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
+    model, peak = _new_model(size, kind), 2e-3 if size.d_model <= 256 else 7e-4
+    vocabulary = suggestion.vocabulary(size.vocabulary, needed)
     if initial is not None:
         vocabulary, peak = initial.vocabulary, 5e-4
         if kind in (None, initial.model.kind):  # another kind's fields would be unknown; training refuses the kind
@@ -123,6 +133,8 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
     if len(files) > 2:
         raise QkvError(f"give one table or two line-aligned files, not {len(files)}; a recipe may name more")
     known = _named_languages(data[0]) if len(files) == 1 else ()
+    if from_ and from_.casefold() == to.casefold():
+        raise QkvError(f"--from and --to are both {from_}: a translator needs two languages, such as --from en --to ko")
     if not (from_ and to) and not (known and from_ == to == ""):
         raise QkvError(f"{files[0]} needs --from and --to, such as --from en --to ko")
     fields: dict[str, Any] = {"directions": [f"{from_}-{to}"]} if from_ else {}

@@ -19,6 +19,7 @@ from qkv.models.translator import TranslatorConfig
 from qkv.models.weights import count, get_weights, set_weights
 from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine
+from qkv.runtime.memory import new_model
 from qkv.systems.initial import refuse_other_sizes
 from qkv.systems.translator.card import card
 from qkv.systems.translator.pipeline import Translator
@@ -69,7 +70,8 @@ class TranslatorTask(Task[Model, ParallelData]):
         place, reporter = setting.folder / "data", setting.reporter
         data = ParallelData.open(config.data, config.tokenizer, place, setting.seed, reporter, codec)
         reporter.say(data.report.to_table())
-        model = make_model(config.model, data.codec.vocabulary, data.codec.target_vocabulary)
+        vocabularies = data.codec.vocabulary, data.codec.target_vocabulary
+        model = new_model(lambda: make_model(config.model, *vocabularies))
         if setting.initial is not None:
             set_weights(model, read_weights(setting.initial), str(setting.initial))
         reporter.say(f"{count(get_weights(model)):,} parameters, vocabulary {data.codec.vocabulary:,}")
