@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from qkv.config import parse
 from qkv.errors import QkvError, one_line
-from qkv.files import atomic_folder
+from qkv.files import atomic_folder, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,15 +49,11 @@ def write_model(
     folder: Path, config: Mapping[str, Any], weights: "Mapping[str, Tensor]", files: Mapping[str, bytes]
 ) -> None:
     """Write a model directory whose config.json is known already, as `read_config` gives it; see `save_model`."""
-    from safetensors.torch import save_file
-
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    stored = {name: tensor.detach().cpu() for name, tensor in weights.items()}
     with atomic_folder(Path(folder)) as temporary:
         text = json.dumps(config, indent=2, ensure_ascii=False)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file(stored, temporary / WEIGHTS)
-        # safetensors writes for the owner's eyes only, whatever the umask says.
-        (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode)
+        write_tensors(temporary / WEIGHTS, stored)
         for name, content in files.items():
             (temporary / name).write_bytes(content)
 
