@@ -1,14 +1,13 @@
 """Things that cannot be read: found once for each state of their files, and replaced if they become so later."""
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from qkv.data.cache import read_record, write_record
 from qkv.data.reading import ahead, or_error
 from qkv.errors import QkvError
-from qkv.files import atomic_file
 from qkv.reporter import Reporter
 
 R = TypeVar("R")
@@ -29,16 +28,27 @@ def find_faults(
     threads, and raises QkvError if there is a fault.
     """
     file, attempt = cache / f"faults-{state}.json", or_error(check)
-    if file.exists():
-        known = json.loads(file.read_text(encoding="utf-8"))
+    if (known := _known_faults(file)) is not None:
         return {index: str(error) for index in known if isinstance(error := attempt(index), QkvError)}
     faults: dict[int, str] = {}
     for batch in ahead(range(size), attempt, _AT_ONCE):
         faults |= {index: str(error) for index, error in batch if isinstance(error, QkvError)}
         reporter.progress(what, batch[-1][0] + 1, size)
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(list(faults)), encoding="utf-8")
+    write_record(file, list(faults))
     return faults
+
+
+def _known_faults(file: Path) -> list[int] | None:
+    if not file.exists():
+        return None
+    try:
+        known = read_record(file)
+        if isinstance(known, list) and all(type(number) is int for number in known):
+            return known
+    except (OSError, ValueError):
+        pass
+    _log.warning("%s is damaged: all is checked again", file)
+    return None
 
 
 class Substitutes:

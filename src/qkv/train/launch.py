@@ -53,8 +53,8 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         return 0
     rank, status = failed
     if status < 0:
-        why = ": out of memory?" if status == -signal.SIGKILL else ""
-        raise QkvError(f"worker {rank} was killed (signal {-status}){why}; `qkv train RUN` goes on from what is saved")
+        why = ": out of memory?" if status == -signal.SIGKILL else ";"
+        raise QkvError(f"worker {rank} was killed (signal {-status}){why} `qkv train RUN` goes on from what is saved")
     return status
 
 
