@@ -98,22 +98,23 @@ class Trainer:
                     return "stopped early"
                 step, begin = progress.step + 1, time.monotonic()
                 mine = [batches.next() for _ in range(config.accumulate // self.world.size)]
+                due = step % config.validate_every == 0 or step == config.max_steps
+                metrics: dict[str, float] = {}
                 try:
                     totals = self._totals(mine, interruption)
                     if totals.pop(_INTERRUPTED):  # on any process, so that all stop at the same step
                         return _INTERRUPTED
-                    loss = self._gradients(step, mine, totals)
+                    window.add(self._gradients(step, mine, totals), totals[self.task.unit])
+                    if step % config.log_every == 0 or due:
+                        metrics = window.close(self.task.unit)
+                        metrics |= self.world.sum({"loss": metrics["loss"]})
                 except Lost:  # of this step nothing has reached the weights
                     return _LOST
                 norm = self._update(step)
                 progress.step, (progress.epoch, progress.index) = step, batches.position
                 progress.seconds += time.monotonic() - begin
-                window.add(loss, totals[self.task.unit])
-                due = step % config.validate_every == 0 or step == config.max_steps
-                if step % config.log_every == 0 or due:
-                    metrics = window.close(self.task.unit)
-                    metrics |= self.world.sum({"loss": metrics["loss"]}) | self.task.step_metrics()
-                    log.training(step, self._checked(metrics, step, norm))
+                if metrics:
+                    log.training(step, self._checked(metrics | self.task.step_metrics(), step, norm))
                 if due:
                     self._validate(log)
                     window = _Window()  # validation is not training time
@@ -177,7 +178,12 @@ class Trainer:
             with using_weights(self.task.model, weights), torch.no_grad(), all_cores(self.world.size > 1):
                 self.task.model.eval()
                 metrics = self.task.evaluate()
-        return self.world.share(metrics)
+        try:
+            return self.world.share(metrics)
+        except Lost:
+            if self.world.leads:
+                return metrics  # and save; the next step comes to know of it
+            raise
 
     def _validate(self, log: RunLog) -> None:
         """Validate, export the model if it is the best so far, and save a checkpoint.
