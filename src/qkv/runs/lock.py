@@ -31,7 +31,8 @@ def only_trainer(run: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(file, error) from error
     try:
-        for folder in (run, *(path for path in run.iterdir() if path.is_dir() and not path.is_symlink())):
+        remove_leftovers(run)
+        for folder in [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]:
             remove_leftovers(folder)
         yield
     finally:
