@@ -139,7 +139,7 @@ def test_a_kill_at_a_rename_leaves_the_old_or_the_new(
             if moment == "before" or (moment == "between" and done == 1):
                 kill_itself()
             result, done = rename(*names), done + 1
-            if moment == "after" and (swaps or done == 2) or (moment == "between" and swaps):
+            if (moment == "after" and (swaps or done == 2)) or (moment == "between" and swaps):
                 kill_itself()
             return result
 
@@ -203,9 +203,9 @@ def test_weights_that_the_disk_does_not_hold(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(QkvError, match=r"cannot write .*weights \(File too large\)"):
-            with atomic_file(tmp_path / "weights") as temporary:
-                write_tensors(temporary, {"a": torch.zeros(100_000)})
+        too_large = pytest.raises(QkvError, match=r"cannot write .*weights \(File too large\)")
+        with too_large, atomic_file(tmp_path / "weights") as temporary:
+            write_tensors(temporary, {"a": torch.zeros(100_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())

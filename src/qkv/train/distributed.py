@@ -16,7 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from qkv.train.worker import MEETING, meet
+from qkv.train.launch import MEETING
+from qkv.train.worker import meet
 
 
 class Lost(Exception):

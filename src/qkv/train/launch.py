@@ -14,8 +14,11 @@ from types import FrameType
 
 from qkv.errors import QkvError
 from qkv.train.host import stop_signals
-from qkv.train.worker import MEETING, SECRET
 
+MEETING = "QKV_MEETING"
+"""The environment variable that names the folder in which workers meet."""
+SECRET = "secret"
+"""The file in it that all of them know, and nobody else."""
 _SECONDS_TO_SAVE = 120.0
 _SECONDS_BETWEEN_LOOKS = 0.05
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"

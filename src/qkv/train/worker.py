@@ -22,10 +22,8 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore
 
 from qkv.errors import QkvError
+from qkv.train.launch import MEETING, SECRET
 
-MEETING = "QKV_MEETING"
-"""The environment variable that names the folder."""
-SECRET = "secret"
 _STORE = "store"
 _SO_ATTACH_FILTER = 26  # from Linux's asm-generic/socket.h
 _RETURN = 6  # from Linux's bpf_common.h
