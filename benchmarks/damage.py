@@ -38,7 +38,7 @@ def main() -> None:
         assert train(folder, system, longer, 1) == 0
         wanted, files = end_of(longer), _files(whole)
         for _ in range(times // len(chosen) + (number < times % len(chosen))):
-            run = folder / "damaged"
+            run = folder / "harmed"
             shutil.copytree(whole, run)
             what = _harm(run, rng.choice(files), rng)
             (folder / "stderr").unlink(missing_ok=True)
