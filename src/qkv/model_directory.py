@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from qkv.config import parse
 from qkv.errors import QkvError, one_line, shown
-from qkv.files import atomic_folder, regular
+from qkv.files import atomic_folder, regular, write_tensors
 from qkv.json_text import json_text
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ def write_model(
 
     The weights' file has checksums, of itself and of the tokenizers, with which it is read.
     """
-    from safetensors.torch import save_file
-
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     checksums = {name: _checksum(content) for name, content in files.items() if name.endswith(_TOKENIZER)}
     checksums[WEIGHTS] = _checksum_of(stored)
@@ -64,9 +62,7 @@ def write_model(
         text = json_text(config, indent=2)
         (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
         # One entry: of several the order, and with it the file, would differ from time to time.
-        save_file(stored, temporary / WEIGHTS, {_CRC: json_text(checksums)})
-        # safetensors writes for the owner's eyes only, whatever the umask says.
-        (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode)
+        write_tensors(temporary / WEIGHTS, stored, {_CRC: json_text(checksums)})
         for name, content in files.items():
             (temporary / name).write_bytes(content)
 

@@ -151,7 +151,7 @@ def test_two_processes_equal_one(tmp_path: Path, environment: dict[str, str]) ->
             torch.testing.assert_close(weight, others[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_polite_signal_saves_and_exits(tmp_path: Path, environment: dict[str, str], number: signal.Signals) -> None:
     process = start(tmp_path / "run", environment, max_steps=10**6, validate_every=10**5, log_every=1)
     wait_for(tmp_path / "run", 5, process)

@@ -4,6 +4,7 @@ import inspect
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +14,14 @@ import typer
 
 from qkv.errors import QkvError
 from qkv.model_directory import RECIPE, read_saved
+from qkv.runs.lock import only_trainer
 from qkv.runs.run import find_initial, open_run
 from qkv.systems.recipe import Recipe
 from qkv.systems.registry import find_system, recognised, systems
 from qkv.systems.system import Asked, System
 from qkv.terminal.reporter import TerminalReporter
-from qkv.train.distributed import World, join, launch
+from qkv.train.distributed import World, join
+from qkv.train.launch import launch
 
 _SYSTEM = "--system"
 
@@ -104,12 +107,13 @@ def _train(world: World, request: _Request, reporter: TerminalReporter) -> None:
         run, recipe = path, Recipe.read(path / RECIPE)
     else:
         run, recipe = _new_run(request, reporter)
-        if (run / RECIPE).exists():
+    with only_trainer(run) if world.leads else nullcontext():
+        if run != path and (run / RECIPE).exists():
             raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
-    trainer = open_run(run, recipe, reporter, world)
-    if world.leads:
-        recipe.write(run / RECIPE)
-    outcome = trainer.train()
+        trainer = open_run(run, recipe, reporter, world)
+        if world.leads:
+            recipe.write(run / RECIPE)
+        outcome = trainer.train()
     if outcome.reason == "interrupted":
         reporter.say(f"saved at step {outcome.step}; go on with: qkv train {run}")
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))

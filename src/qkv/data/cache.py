@@ -6,6 +6,7 @@ import logging
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -60,8 +61,8 @@ def write_arrow(
                 done += batch.num_rows
                 reporter.progress(what, done, total)
         with atomic_file(_beside(file)) as checksum:
-            checksum.write_text(str(_checksum(temporary)))
-    return _mapped(file)
+            checksum.write_text(f"{_checksum(temporary)} {file.name}")
+    return map_arrow(file)
 
 
 def read_arrow(file: Path) -> pa.Table | None:
@@ -72,15 +73,43 @@ def read_arrow(file: Path) -> pa.Table | None:
     if not file.exists() or not _beside(file).exists():
         return None
     try:
-        if _beside(file).read_text() == str(_checksum(file)):
-            return _mapped(file)
+        checksum, *name = _beside(file).read_text().split(" ", 1)
+        # Older versions noted no name, by which a table is known that took another's place with all it has.
+        if checksum == str(_checksum(file)) and name in ([], [file.name]):
+            return map_arrow(file)
     except (OSError, ValueError):  # empty, say
         pass
     _log.warning("%s is damaged or cut short: it is made anew", file)
     return None
 
 
-def _mapped(file: Path) -> pa.Table:
+def write_record(file: Path, record: Any) -> None:
+    """Write what JSON can hold, with a checksum, as a file that appears whole or not at all."""
+    with atomic_file(file) as temporary:
+        whole = {"record": record, "checksum": digest(file.name, record)}
+        temporary.write_text(json.dumps(whole), encoding="utf-8")
+
+
+def read_record(file: Path) -> Any:
+    """What `write_record` wrote; and what older versions did, without a checksum.
+
+    Raises:
+        ValueError: it is damaged.
+        OSError: it cannot be read.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except RecursionError:
+        raise ValueError("it is damaged") from None
+    if not isinstance(found, dict) or "record" not in found:
+        return found
+    if found.get("checksum") != digest(file.name, found["record"]):
+        raise ValueError("its checksum is another")
+    return found["record"]
+
+
+def map_arrow(file: Path) -> pa.Table:
+    """A table, memory-mapped, of a file that is known to be whole."""
     return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 

@@ -1,6 +1,5 @@
 """A run: a folder with a recipe, its prepared data, checkpoints, metrics, and the model to use."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import torch
 
 from qkv.errors import QkvError
-from qkv.files import atomic_folder
+from qkv.files import copy_folder, find_damage
 from qkv.model_directory import RECIPE, find_model
 from qkv.reporter import Reporter
 from qkv.systems.recipe import Recipe
@@ -50,10 +49,9 @@ def _keep(initial: str, system: System, run: Path, begins: bool) -> Path:
     """
     kept = run / INITIAL
     if begins:
-        folder = find_initial(initial, system)
-        with atomic_folder(kept) as temporary:
-            for file in folder.iterdir():
-                shutil.copyfile(file, temporary / file.name)
+        copy_folder(find_initial(initial, system), kept)
+    elif fault := find_damage(kept):
+        raise QkvError(f"{kept} is damaged ({fault}): restore it, or begin a new run")
     return kept
 
 

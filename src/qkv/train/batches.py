@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from qkv.errors import QkvError
 from qkv.train.distributed import World
+from qkv.train.host import stop_signals
 from qkv.train.task import Task
 
 Place = tuple[int, int]
@@ -92,8 +93,8 @@ class _Loader(Dataset[tuple[Any, Place]]):
 
 
 def _outlive_signals(worker: int) -> None:
-    # Ctrl-C and SIGTERM often reach the whole group of processes; the trainer still needs batches to finish its step.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # Ctrl-C and the like often reach the whole group of processes; the trainer still needs batches to finish its step.
+    for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -1,17 +1,29 @@
-"""Checkpoints: model, optimizer, step, averages, each a safetensors or JSON file in a folder that appears whole."""
+"""Checkpoints: model, optimizer, step, averages, each a safetensors or JSON file in a folder that appears whole.
+
+Each holds the checksums of its files. Those of format 1, which held none, are read too.
+"""
 
 import json
-import shutil
+import logging
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from qkv.errors import QkvError
-from qkv.files import atomic_folder
+from qkv.errors import QkvError, one_line
+from qkv.files import CHECKSUMS, atomic_folder, find_damage, remove_folder, write_tensors
 from qkv.models.weights import get_weights, set_weights
+
+_FORMAT = 2
+_MODEL, _OPTIMIZER, _AVERAGE = "model.safetensors", "optimizer.safetensors", "average.safetensors"
+_PROGRESS = "progress.json"
+_NAME = re.compile(r"step-(\d{8,})")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -53,8 +65,25 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, in order."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        """Steps that have a checkpoint, in order; it may be damaged. Whatever else lies in the folder is none."""
+        named = [(path, int(name[1])) for path in self.folder.glob("step-*") if (name := _NAME.fullmatch(path.name))]
+        return sorted(step for path, step in named if path == self.path(step) and path.is_dir() and any(path.iterdir()))
+
+    def newest(self) -> int | None:
+        """The newest step whose checkpoint is whole; a warning names those that are not. None if there is none.
+
+        Raises:
+            QkvError: there are only damaged ones.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            if not (fault := self._damage(step)):
+                return step
+            _log.warning("%s is damaged (%s): training goes on from the one before it", self.path(step), fault)
+        if steps:
+            raise QkvError(f"{self.folder} holds only damaged checkpoints: restore one, or remove the folder to begin "
+                           "again")  # fmt: skip
+        return None
 
     def best(self, progress: Progress) -> list[int]:
         """Steps of the kept checkpoints with the highest scores, best first."""
@@ -65,14 +94,14 @@ class Checkpoints:
         self, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor] | None
     ) -> None:
         """Write a checkpoint, then remove those that are neither newest nor among the best."""
-        with atomic_folder(self.path(progress.step)) as folder:
-            _write(folder / "model.safetensors", get_weights(model))
-            _write(folder / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
+        with atomic_folder(self.path(progress.step), sealed=True) as folder:
+            write_tensors(folder / _MODEL, get_weights(model))
+            write_tensors(folder / _OPTIMIZER, _optimizer_tensors(model, optimizer))
             if average is not None:
-                _write(folder / "average.safetensors", average)
-            (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+                write_tensors(folder / _AVERAGE, average)
+            (folder / _PROGRESS).write_text(json.dumps({"format": _FORMAT, **asdict(progress)}), encoding="utf-8")
         for step in {*self.steps()} - {progress.step, *self.best(progress)}:
-            shutil.rmtree(self.path(step))
+            remove_folder(self.path(step))
 
     def load(
         self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor] | None
@@ -80,22 +109,47 @@ class Checkpoints:
         """Put all back to where it was after `step`; QkvError if that does not fit the model or the configuration."""
         path = self.path(step)
         device = str(next(model.parameters()).device)
-        set_weights(model, load_file(path / "model.safetensors", device=device), str(path))
-        _load_optimizer(model, optimizer, load_file(path / "optimizer.safetensors", device=device))
+        set_weights(model, load_file(path / _MODEL, device=device), str(path))
+        _load_optimizer(model, optimizer, load_file(path / _OPTIMIZER, device=device))
         if average is not None:
-            if not (path / "average.safetensors").exists():
+            if not (path / _AVERAGE).exists():
                 raise QkvError(f"{path} holds no moving average, but training.ema is set")
-            saved = load_file(path / "average.safetensors", device=device)
+            saved = load_file(path / _AVERAGE, device=device)
             for name, weight in average.items():
                 weight.copy_(saved[name])
-        data = json.loads((path / "progress.json").read_text())
-        return Progress(**{**data, "scores": {int(step): score for step, score in data["scores"].items()}})
+        return _read_progress(path)[0]
 
     def weights(self, step: int) -> dict[str, Tensor]:
         """The weights to use from a checkpoint: the moving average where there is one."""
         path = self.path(step)
-        average = path / "average.safetensors"
-        return load_file(average if average.exists() else path / "model.safetensors")
+        average = path / _AVERAGE
+        return load_file(average if average.exists() else path / _MODEL)
+
+    def without_damaged(self, steps: list[int]) -> list[int]:
+        """Those of the steps whose checkpoint is whole; a warning names the others."""
+        faults = {step: self._damage(step) for step in steps}
+        for step, fault in faults.items():
+            if fault:
+                _log.warning("%s is damaged (%s): the average does without it", self.path(step), fault)
+        return [step for step in steps if not faults[step]]
+
+    def _damage(self, step: int) -> str:
+        """What is wrong with a checkpoint; empty if nothing is."""
+        path = self.path(step)
+        if fault := find_damage(path):
+            return fault
+        try:
+            progress, format_ = _read_progress(path)
+            for file in (_MODEL, _OPTIMIZER):
+                with safe_open(path / file, "pt"):  # checks that the file is as long as its header says
+                    pass
+        except (OSError, SafetensorError) as error:
+            return one_line(error)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return f"{_PROGRESS} cannot be read"
+        if format_ >= _FORMAT and not (path / CHECKSUMS).exists():
+            return f"{CHECKSUMS} is missing"
+        return "" if progress.step == step else f"it is of step {progress.step}"
 
     def averaged_weights(self, steps: list[int]) -> dict[str, Tensor]:
         """The mean of several checkpoints' weights (Vaswani et al. 2017, section 6.1)."""
@@ -106,8 +160,11 @@ class Checkpoints:
         return {name: weight / len(steps) for name, weight in total.items()}
 
 
-def _write(file: Path, tensors: dict[str, Tensor]) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+def _read_progress(path: Path) -> tuple[Progress, int]:
+    """What progress.json tells, and its format."""
+    data = json.loads((path / _PROGRESS).read_bytes())
+    format_ = data.pop("format", 1)
+    return Progress(**{**data, "scores": {int(step): score for step, score in data["scores"].items()}}), format_
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,11 +1,12 @@
-"""Several processes that train one model, started by torchrun (torch.distributed). One process is the special case."""
+"""Several processes that train one model (torch.distributed), of which one is the special case.
+
+They were started by `launch`, on one machine, or by torchrun, on any number of them.
+"""
 
 import json
 import logging
 import os
-import sys
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
+
+from qkv.train.launch import MEETING
+from qkv.train.worker import meet
+
+
+class Lost(Exception):
+    """Another process has ended, and with it what was to be exchanged."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,18 @@ class World:
     def wait(self) -> None:
         """Until every process is here."""
         if self.size > 1:
-            dist.barrier()
+            with self.exchanging():
+                dist.barrier()
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Where processes exchange something; `Lost` if one of them has ended."""
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, dist.DistError) or "gloo" in str(error):
+                raise Lost from error
+            raise
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
@@ -66,7 +82,8 @@ class World:
         if self.size == 1:
             return dict(values)
         total = torch.tensor(list(values.values()), dtype=torch.float64, device=_device())
-        dist.all_reduce(total)
+        with self.exchanging():
+            dist.all_reduce(total)
         return dict(zip(values, total.tolist(), strict=True))
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -74,7 +91,8 @@ class World:
         if self.size == 1:
             return tensor[None]
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(parts, tensor)
+        with self.exchanging():
+            dist.all_gather(parts, tensor)
         return torch.stack(parts)
 
     def share(self, value: Any) -> Any:
@@ -84,54 +102,36 @@ class World:
         # As JSON rather than with broadcast_object_list, which would unpickle.
         content = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=_device())
         length = torch.tensor(len(content), device=_device())
-        dist.broadcast(length, src=0)
-        if not self.leads:
-            content = content.new_empty(int(length))
-        dist.broadcast(content, src=0)
+        with self.exchanging():
+            dist.broadcast(length, src=0)
+            if not self.leads:
+                content = content.new_empty(int(length))
+            dist.broadcast(content, src=0)
         return json.loads(bytes(content.tolist()))
 
 
 @contextmanager
 def join() -> Iterator[World]:
-    """Join the processes that torchrun started; without torchrun, be alone."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    """Join the processes that `launch` or torchrun started; without them, be alone."""
+    if MEETING not in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
         yield World()
         return
     world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
     if torch.cuda.is_available():
         torch.cuda.set_device(world.local_rank)
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
     try:
+        with world.exchanging():
+            if MEETING in os.environ:
+                meet(backend, world.rank, world.size)
+            else:
+                dist.init_process_group(backend)
         yield world
+    except Lost:
+        raise SystemExit(1) from None  # whoever ended first has said why, or its launcher does
     finally:
-        dist.destroy_process_group()
-
-
-def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `python -m ARGUMENTS`, which calls `join`, in several processes on this machine, as torchrun does.
-
-    Returns:
-        0, or the exit status of the process that failed first. It has said why.
-    """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
-    nodes = 1
-    config = LaunchConfig(
-        nodes,
-        nodes,
-        processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-    )
-    try:
-        elastic_launch(config, sys.executable)("-m", *arguments)
-    except ChildFailedError as error:
-        return abs(error.get_first_failure()[1].exitcode)
-    except SignalException as error:  # the processes were told too, and have saved
-        return 128 + error.sigval
-    return 0
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _device() -> torch.device:

@@ -25,6 +25,14 @@ def keep_freed_memory() -> None:
             libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
+def stop_signals() -> list[signal.Signals]:
+    """What asks training to stop: what `nohup` has made deaf to SIGHUP stays so."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
 @dataclass
 class Interruption:
     """Set when the user or the system asks to stop."""
@@ -34,7 +42,7 @@ class Interruption:
 
 @contextmanager
 def interruptible(second_kills: bool) -> Iterator[Interruption]:
-    """Turn Ctrl-C or SIGTERM into a request that the loop honours between steps.
+    """Turn Ctrl-C, SIGTERM or SIGHUP, a closed terminal, into a request that the loop honours between steps.
 
     A second signal ends the process at once where `second_kills`: one of several processes hears of a single Ctrl-C
     twice, from the terminal and from its launcher.
@@ -46,7 +54,7 @@ def interruptible(second_kills: bool) -> Iterator[Interruption]:
         if second_kills:
             signal.signal(number, previous[number])
 
-    previous = {int(number): signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {int(number): signal.signal(number, handle) for number in stop_signals()}
     try:
         yield interruption
     finally:

@@ -1,16 +1,21 @@
 """What a run reports while it trains: progress, metrics.jsonl, and TensorBoard on request."""
 
 import json
+import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from qkv.errors import QkvError
-from qkv.files import atomic_file
+from qkv.files import atomic_file, unwritable
 from qkv.json_text import json_text
 from qkv.reporter import Reporter
 from qkv.train.config import TrainingConfig
+
+_log = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -33,7 +38,9 @@ class RunLog:
         reporter.progress("training", first_step, self.max_steps)
 
     def __enter__(self) -> Self:
-        self._file = Path(os.devnull if self._silent else self.metrics).open("a", encoding="utf-8")
+        with self._writing():
+            # Without a buffer, which would be written again, in vain, when the file is closed after a disk was full.
+            self._file = Path(os.devnull if self._silent else self.metrics).open("ab", buffering=0)
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -58,12 +65,22 @@ class RunLog:
         self.reporter.say(f"step {step}  validation: {text}")
 
     def _write(self, record: dict[str, Any], group: str) -> None:
-        self._file.write(json_text({name: _finite(value) for name, value in record.items()}, ascii_only=True) + "\n")
-        self._file.flush()
+        with self._writing():
+            line = json_text({name: _finite(value) for name, value in record.items()}, ascii_only=True)
+            content = memoryview(f"{line}\n".encode())
+            while content:
+                content = content[self._file.write(content) :]
         if self._writer is not None:
             for name, value in record.items():
                 if name != "step":
                     self._writer.add_scalar(f"{group}/{name.removeprefix('validation_')}", value, record["step"])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self.metrics, error) from error
 
     def _drop_lines_after(self, step: int) -> None:
         if self.metrics.exists():
@@ -78,13 +95,20 @@ def _finite(value: float) -> float | None:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a JSONL file; a last line that a kill cut short is left out."""
-    records = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    """The records of a JSONL file, each with a `step`; a last line that a kill cut short is left out.
+
+    So is any other line that is no record, which a warning tells.
+    """
+    records, damaged = [], 0
+    *lines, _ = path.read_bytes().split(b"\n")
+    for line in lines:
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json.loads(line)
+            records.append({**record, "step": int(record["step"])})
+        except (ValueError, LookupError, TypeError, RecursionError):
+            damaged += 1
+    if damaged:
+        _log.warning("%s: damaged lines, %d in all, are left out", path, damaged)
     return records
 
 

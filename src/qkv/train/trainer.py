@@ -16,13 +16,13 @@ from qkv.runtime.device import all_cores, choose_device, to_device
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
-from qkv.train.distributed import World
+from qkv.train.distributed import Lost, World
 from qkv.train.host import Interruption, interruptible, keep_freed_memory
 from qkv.train.log import RunLog, read_records
 from qkv.train.optimizer import WeightAverage, learning_rate, make_optimizer, using_weights
 from qkv.train.task import Task
 
-_INTERRUPTED = "interrupted"
+_INTERRUPTED, _LOST = "interrupted", "lost"  # the latter: another process has ended
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,9 @@ class Trainer:
         self.average = WeightAverage(task.model, config.ema) if config.ema else None
         self.checkpoints = Checkpoints(run / "checkpoints", config.keep_best)
         self.progress = Progress()
-        if steps := self.checkpoints.steps():
-            self.progress = self.checkpoints.load(steps[-1], task.model, self.optimizer, self._averaged())
+        self._saved: int | None = self.world.share(self.checkpoints.newest() if self.world.leads else None)
+        if self._saved is not None:
+            self.progress = self.checkpoints.load(self._saved, task.model, self.optimizer, self._averaged())
         self._loss = _Loss(task, config, self.device)
         self._parallel = self.world.wrap(self._loss)
 
@@ -73,15 +74,18 @@ class Trainer:
         log = RunLog(self.run, config, self.task.unit, progress.step, self.reporter, silent=not self.world.leads)
         with interruptible(second_kills=self.world.size == 1) as interruption, log:
             reason = self._loop(log, interruption)
-        if reason == "interrupted":
-            self._save()
-        else:
+            if reason in (_INTERRUPTED, _LOST):
+                self._save()
+        if reason not in (_INTERRUPTED, _LOST):
             self._export_average()
         if self.world.leads and progress.step:
             from qkv.figures.curve import draw_learning_curve  # and with it matplotlib
 
             draw_learning_curve(read_records(log.metrics), self.task.score, self.run / "curve.png")
-        self.world.wait()
+        if reason == _LOST:
+            reason = _INTERRUPTED
+        else:
+            self.world.wait()
         best = progress.best_step
         return Outcome(progress.step, reason, None if best is None else progress.scores[best], interruption.signal)
 
@@ -94,18 +98,23 @@ class Trainer:
                     return "stopped early"
                 step, begin = progress.step + 1, time.monotonic()
                 mine = [batches.next() for _ in range(config.accumulate // self.world.size)]
-                totals = self._totals(mine, interruption)
-                if totals.pop(_INTERRUPTED):  # on any process, so that all stop at the same step
-                    return "interrupted"
-                loss, norm = self._step(step, mine, totals)
+                due = step % config.validate_every == 0 or step == config.max_steps
+                metrics: dict[str, float] = {}
+                try:
+                    totals = self._totals(mine, interruption)
+                    if totals.pop(_INTERRUPTED):  # on any process, so that all stop at the same step
+                        return _INTERRUPTED
+                    window.add(self._gradients(step, mine, totals), totals[self.task.unit])
+                    if step % config.log_every == 0 or due:
+                        metrics = window.close(self.task.unit)
+                        metrics |= self.world.sum({"loss": metrics["loss"]})
+                except Lost:  # of this step nothing has reached the weights
+                    return _LOST
+                norm = self._update(step)
                 progress.step, (progress.epoch, progress.index) = step, batches.position
                 progress.seconds += time.monotonic() - begin
-                window.add(loss, totals[self.task.unit])
-                due = step % config.validate_every == 0 or step == config.max_steps
-                if step % config.log_every == 0 or due:
-                    metrics = window.close(self.task.unit)
-                    metrics |= self.world.sum({"loss": metrics["loss"]}) | self.task.step_metrics()
-                    log.training(step, self._checked(metrics, step, norm))
+                if metrics:
+                    log.training(step, self._checked(metrics | self.task.step_metrics(), step, norm))
                 if due:
                     self._validate(log)
                     window = _Window()  # validation is not training time
@@ -119,8 +128,8 @@ class Trainer:
                 totals[name] = totals.get(name, 0.0) + amount
         return self.world.sum(totals)
 
-    def _step(self, step: int, batches: list[Any], totals: dict[str, float]) -> tuple[Tensor, Tensor]:
-        """One optimizer step on all batches as if they were one: this process's share of the loss, and the norm."""
+    def _gradients(self, step: int, batches: list[Any], totals: dict[str, float]) -> Tensor:
+        """Gradients of all batches as if they were one; gives this process's share of the loss."""
         model = self.task.model
         model.train()
         torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)
@@ -129,23 +138,30 @@ class Trainer:
         self.task.begin_step(step)
         loss_of_step = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
-            with self.world.reduces(self._parallel, last=number == len(batches)):
+            with self.world.exchanging(), self.world.reduces(self._parallel, last=number == len(batches)):
                 loss = self._parallel(to_device(batch, self.device), totals)
                 # Data-parallel training averages the processes' gradients; the loss is their sum.
                 (loss * self.world.size).backward()
             loss_of_step += loss.detach()
+        return loss_of_step
+
+    def _update(self, step: int) -> Tensor:
+        """Change the weights by their gradients; gives the norm of these."""
+        model = self.task.model
         norm = nn.utils.clip_grad_norm_(model.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.task.end_step(self.world.gather)
         if self.average is not None:
             self.average.update(step)
-        return loss_of_step, norm
+        return norm
 
     def _checked(self, metrics: dict[str, float], step: int, norm: Tensor) -> dict[str, float]:
         if not math.isfinite(metrics["loss"]):
-            steps = self.checkpoints.steps()
-            last = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "no checkpoint yet"
+            saved = self._saved
+            last = (
+                "no checkpoint yet" if saved is None else f"the last good checkpoint is {self.checkpoints.path(saved)}"
+            )
             raise QkvError(
                 f"the loss became {metrics['loss']} by step {step}; {last}; lower training.learning_rate or raise "
                 f"training.warmup in {self.run / 'recipe.yaml'} and continue with: qkv train {self.run}"
@@ -162,7 +178,12 @@ class Trainer:
             with using_weights(self.task.model, weights), torch.no_grad(), all_cores(self.world.size > 1):
                 self.task.model.eval()
                 metrics = self.task.evaluate()
-        return self.world.share(metrics)
+        try:
+            return self.world.share(metrics)
+        except Lost:
+            if self.world.leads:
+                return metrics  # and save; the next step comes to know of it
+            raise
 
     def _validate(self, log: RunLog) -> None:
         """Validate, export the model if it is the best so far, and save a checkpoint.
@@ -178,21 +199,23 @@ class Trainer:
         self._save()
 
     def _save(self) -> None:
-        if self.world.leads and self.progress.step not in self.checkpoints.steps():
+        if self.world.leads and self.progress.step != self._saved:
             self.checkpoints.save(self.progress, self.task.model, self.optimizer, self._averaged())
+            self._saved = self.progress.step
 
     def _export_average(self) -> None:
         """Average the best checkpoints, and export the result if it scores better than the best of them."""
         progress = self.progress
         best = self.world.share(self.checkpoints.best(progress))
-        if len(best) < 2:
+        whole = self.world.share(self.checkpoints.without_damaged(best) if self.world.leads else [])
+        if len(whole) < 2:
             return
-        weights = {name: weight.to(self.device) for name, weight in self.checkpoints.averaged_weights(best).items()}
+        weights = {name: weight.to(self.device) for name, weight in self.checkpoints.averaged_weights(whole).items()}
         metrics = self._evaluate(weights)
         score, single = metrics[self.task.score], progress.scores[best[0]]
         both = f"{self.task.score} {score:.2f}, best single one {single:.2f}"
         verdict = "kept" if score > single else "not kept"
-        self.reporter.say(f"average of the {len(best)} best checkpoints: {both}: {verdict}")
+        self.reporter.say(f"average of the {len(whole)} best checkpoints: {both}: {verdict}")
         if score > single:
             progress.scores[progress.step] = score
             self._export(weights, metrics)

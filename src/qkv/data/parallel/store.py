@@ -4,6 +4,7 @@ Whatever the size of a corpus, only a block of it is in memory at a time. A stor
 (files with size and time of change, options, tokenizer), so that it is made once and made anew when its origin changes.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +16,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from qkv.data.cache import digest, read_arrow, write_arrow
+from qkv.data.cache import digest, map_arrow, read_arrow, write_arrow
 from qkv.data.parallel.config import CorpusConfig
 from qkv.data.parallel.readers import has_header, is_quoted, read_languages, read_rows
 from qkv.data.randomness import hash_text
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
-from qkv.files import atomic_folder
+from qkv.files import CHECKSUMS, atomic_folder, find_damage
 from qkv.reporter import Reporter
+
+_log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _BLOCK_ROWS = 8192
@@ -84,7 +87,7 @@ class TextStore(Store):
         except OSError as error:
             raise QkvError(f"{error.filename} does not exist or cannot be read: check the path") from error
         folder = cache / f"texts-{digest(_FORMAT, stamps, list(corpus.files or ()), corpus.columns)}"
-        if (table := read_arrow(folder / "texts.arrow")) is None:
+        if (table := _whole(folder, "texts.arrow")) is None:
             table = _write_texts(corpus, folder, reporter)
         return cls(folder, table, corpus)
 
@@ -112,7 +115,7 @@ class TokenStore(Store):
         """The store in `cache`, made if need be; `tokenizers` are those of the text store's columns."""
         protos = [tokenizer.to_bytes() for tokenizer in tokenizers]
         folder = cache / f"tokens-{digest(_FORMAT, texts.folder.name, protos)}"
-        if (table := read_arrow(folder / "tokens.arrow")) is None:
+        if (table := _whole(folder, "tokens.arrow")) is None:
             table = _write_tokens(texts, tokenizers, folder, reporter)
         return cls(folder, table)
 
@@ -120,6 +123,15 @@ class TokenStore(Store):
     def lengths(self) -> NDArray[np.int32]:
         """Tokens of each text, [rows, languages], memory-mapped."""
         return self._numbers("lengths.bin", np.int32)
+
+
+def _whole(folder: Path, name: str) -> pa.Table | None:
+    """The table of a store; None if the store must be made."""
+    if fault := find_damage(folder):
+        _log.warning("%s is damaged (%s): it is made anew", folder, fault)
+        return None
+    sealed = (folder / CHECKSUMS).exists()  # by older versions it was not
+    return map_arrow(folder / name) if sealed else read_arrow(folder / name)
 
 
 def _write_texts(corpus: CorpusConfig, folder: Path, reporter: Reporter) -> pa.Table:
@@ -132,7 +144,7 @@ def _write_texts(corpus: CorpusConfig, folder: Path, reporter: Reporter) -> pa.T
             _append(temporary / "hashes.bin", [[hash_text(text) for text in row] for row in block], np.uint64)
             yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in zip(*block)], schema=schema)
 
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, sealed=True) as temporary:
         table = write_arrow(temporary / "texts.arrow", schema, batches(), reporter, f"reading {corpus.name}")
         if not table.num_rows:
             raise QkvError(f"{corpus.name} is empty: it must hold at least one line")
@@ -155,7 +167,7 @@ def _write_tokens(texts: TextStore, tokenizers: Sequence[Tokenizer], folder: Pat
             yield pa.RecordBatch.from_arrays(tokens, schema=schema)
 
     what = f"tokenizing {texts.corpus.name}"
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, sealed=True) as temporary:
         return write_arrow(temporary / "tokens.arrow", schema, batches(), reporter, what, texts.rows)
 
 

@@ -1,6 +1,5 @@
 """Pictures of several sources: classes joined by name, each picture once, some held out for validation."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qkv.config import nearest
-from qkv.data.cache import digest
+from qkv.data.cache import digest, read_record, write_record
 from qkv.data.pictures.labels import alike, spell_numbers, tidy
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Indices, Pictures, PictureSet, PictureSource, keep_apart
@@ -18,7 +17,6 @@ from qkv.data.randomness import derive_seed
 from qkv.data.repeats import Hashes, each_once, find_copies, hash_names
 from qkv.data.unreadable import survey
 from qkv.errors import QkvError, one_line
-from qkv.files import atomic_file
 from qkv.reporter import Reporter
 
 _MOST_HELD_OUT = 5000
@@ -123,8 +121,7 @@ class PictureSplit:
             raise QkvError(f"{train[0].path}: of the class {lost[0]!r} no picture is left to train on: none can be "
                            "read, or all come up elsewhere too; mend them, or take the class out")  # fmt: skip
         if choice != record:
-            with atomic_file(file) as temporary:
-                temporary.write_text(json.dumps(choice), encoding="utf-8")
+            write_record(file, choice)
         return cls(classes, for_training, for_validation, found.unreadable, notes)
 
 
@@ -151,7 +148,7 @@ def _record(file: Path, classes: tuple[str, ...], source: Path) -> dict[str, Any
     if not file.exists():
         return {}
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_record(file)
         record["classes"] = before = [tidy(name) for name in record["classes"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise QkvError(f"{file} cannot be read ({one_line(error)}): restore it, or begin a new run") from None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qkv.data.cache import digest
 from qkv.data.text.tokenizer import TokenizerConfig
-from qkv.files import atomic_folder
+from qkv.errors import QkvError
+from qkv.files import atomic_folder, find_damage
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +32,11 @@ def keep_vocabulary(
     record = folder / "learnt_from"
     if not folder.exists():
         files = learn()
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder, sealed=True) as temporary:
             for file, content in {**files, record.name: state.encode()}.items():
                 (temporary / file).write_bytes(content)
+    elif fault := find_damage(folder):
+        raise QkvError(f"{folder} is damaged ({fault}): restore it, or begin a new run")
     if record.exists() and record.read_text(encoding="utf-8") != state:
         _log.warning("%s changed since the vocabulary was learnt; the vocabulary is kept", text)
     return folder
