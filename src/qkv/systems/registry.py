@@ -10,6 +10,7 @@ from typing import Any
 from qkv.config import nearest
 from qkv.errors import QkvError
 from qkv.model_directory import RECIPE, bundled_models, find_model, local_model, read_config
+from qkv.systems.arguments import checked
 from qkv.systems.system import System
 
 SYSTEMS = ("translator", "classifier", "painter", "codes", "scorer")
@@ -73,7 +74,8 @@ def recognised(data: Sequence[Path], options: Mapping[str, str]) -> list[tuple[S
     return [(system, what) for system, what in found if what]
 
 
-def load(name_or_folder: str | Path, device: str | None = None) -> Any:
+@checked
+def load(name_or_folder: str | Path, device: str | Any = None) -> Any:
     """Load a trained model: its system's pipeline, such as a `Translator` or a `Classifier`.
 
     Args:

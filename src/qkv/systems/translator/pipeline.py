@@ -1,7 +1,7 @@
 """Text in one language to text in another: tokenizer, model and generation behind `translate`."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -17,7 +17,10 @@ from qkv.errors import QkvError
 from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import CONFIG, read_saved, read_weights
 from qkv.models.weights import set_weights
+from qkv.runtime.device import Device
 from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.arguments import checked, texts
+from qkv.systems.arguments import text as one_text
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Model, Saved, make_model
@@ -56,7 +59,8 @@ class Translator:
         self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
 
     @classmethod
-    def load(cls, folder: Path, device: str | None = None) -> "Translator":
+    @checked
+    def load(cls, folder: Path, device: Device | None = None) -> "Translator":
         """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
@@ -85,7 +89,7 @@ class Translator:
     @overload
     def translate(
         self,
-        text: Sequence[str],
+        text: Iterable[str],
         to: str,
         from_: str | None = ...,
         *,
@@ -93,9 +97,10 @@ class Translator:
         **options: Unpack[DecodingOptions],
     ) -> list[Translation]: ...
 
+    @checked
     def translate(
         self,
-        text: str | Sequence[str],
+        text: str | Iterable[str],
         to: str,
         from_: str | None = None,
         *,
@@ -105,25 +110,27 @@ class Translator:
         """Translate one text, or several together, which is quicker. The others do not change a text's translation.
 
         Args:
-            text: any text. One that is longer than the model can take is split by sentence, and joined again.
+            text: any text, or several: a list, a generator, a column of a table. One that is longer than the model can
+                take is split by sentence, and joined again.
             to: the language to translate into.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
             options: how to search, see `Decoding`.
 
         Returns:
-            A translation for a string, a list of them in the same order for a sequence.
+            A translation for a string, a list of them in the same order for several.
 
         Raises:
-            QkvError: the model lacks the language, or options contradict one another.
+            QkvError: a text is missing or is none, the model lacks the language, an option is unknown, or options
+                contradict one another.
         """
+        given, single = texts(text)
         self.check_languages(to, from_)
         decoding = Decoding(**options)
-        texts = [text] if isinstance(text, str) else text
         prefix = self._prefix(decoding)
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
         plans: list[tuple[list[str], list[_Job | None]]] = []
-        for parts in self._split(texts, to):
+        for parts in self._split(given, to):
             todo = self._jobs(parts, to)
             if first := next(filter(None, todo), None):
                 todo[todo.index(first)] = replace(first, prefix=prefix)
@@ -134,10 +141,12 @@ class Translator:
             combine(parts, [jobs[job] if job else [] for job in todo], decoding.n_best, decoding.score_penalty)
             for parts, todo in plans
         ]
-        return results[0] if isinstance(text, str) else results
+        return results[0] if single else results
 
+    @checked
     def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
         """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`."""
+        text = one_text(text)
         self.check_languages(to, from_)
         return self._stream(text, to)
 
