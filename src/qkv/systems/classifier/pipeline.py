@@ -23,6 +23,7 @@ from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.arguments import checked, pictures, text
 from qkv.systems.classifier.saved import Saved
 from qkv.systems.judge import named_label
+from qkv.systems.showing import ShownModel, table
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,7 +45,14 @@ class Prediction:
     probability: float
 
 
-class Classifier:
+class Classification(list[Prediction]):
+    """What a picture may be of, best first; a notebook shows it as a table."""
+
+    def _repr_html_(self) -> str:
+        return table([(one.label, f"{one.probability:.1%}") for one in self])
+
+
+class Classifier(ShownModel[ViT]):
     """A trained classifier of pictures.
 
     Attributes:
@@ -55,6 +63,7 @@ class Classifier:
     """
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
+        self.knows = saved.knows
         self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature
         self.model, self._engine = engine.model, engine
 
@@ -79,17 +88,17 @@ class Classifier:
     @overload
     def classify(
         self, images: Picture, top_k: int = 5, progress: Callable[[int, int], None] | None = None
-    ) -> list[Prediction]: ...
+    ) -> Classification: ...
 
     @overload
     def classify(
         self, images: Iterable[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
-    ) -> list[list[Prediction]]: ...
+    ) -> list[Classification]: ...
 
     @checked
     def classify(
         self, images: Picture | Iterable[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
-    ) -> list[Prediction] | list[list[Prediction]]:
+    ) -> Classification | list[Classification]:
         """The most probable classes, best first.
 
         Args:
@@ -101,7 +110,7 @@ class Classifier:
             QkvError: a picture is missing, is none or cannot be read; the message names it.
         """
         given, single = pictures(images)
-        found: list[list[Prediction]] = []
+        found: list[Classification] = []
         for answer in _good(self.stream(given, top_k)):
             found.append(answer)
             if progress is not None:
@@ -114,9 +123,7 @@ class Classifier:
         return [self._probabilities(logits)[label].item() for logits in _good(self.logits(images, self._opened))]
 
     @checked
-    def stream(
-        self, images: Iterable[Picture], top_k: int = 5
-    ) -> Iterator[tuple[Picture, list[Prediction] | QkvError]]:
+    def stream(self, images: Iterable[Picture], top_k: int = 5) -> Iterator[tuple[Picture, Classification | QkvError]]:
         """Each picture with its classes, or with what is wrong with it, in order and as soon as its batch is done."""
         if top_k < 1:
             raise QkvError(f"top_k must be at least 1, not {top_k}")
@@ -163,12 +170,12 @@ class Classifier:
     def _probabilities(self, logits: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
         return (logits / self.temperature).softmax(dim=0)
 
-    def _best(self, logits: Float[Tensor, "K"], top_k: int) -> list[Prediction]:
+    def _best(self, logits: Float[Tensor, "K"], top_k: int) -> Classification:
         best = self._probabilities(logits).topk(min(top_k, len(self.labels)))
-        return [
+        return Classification(
             Prediction(self.labels[label], probability)
             for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        )
 
 
 def _good(answers: Iterable[tuple[Any, R | QkvError]]) -> Iterator[R]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor
 
 from qkv.data.pictures.decode import Picture, open_picture
@@ -19,11 +18,12 @@ from qkv.runtime.device import Device, to_device
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.arguments import checked, pictures
 from qkv.systems.codes.saved import Saved
+from qkv.systems.showing import Pictures, ShownModel
 
 _BATCH = 64  # pictures at once, which bounds the memory
 
 
-class Codes:
+class Codes(ShownModel[DVAE]):
     """A trained discrete VAE.
 
     Attributes:
@@ -32,6 +32,7 @@ class Codes:
     """
 
     def __init__(self, saved: Saved, engine: Engine[DVAE]) -> None:
+        self.knows = saved.knows
         self.preprocessing = saved.preprocessing
         self.model, self._engine = engine.model, engine
 
@@ -59,10 +60,10 @@ class Codes:
         return torch.cat(found)
 
     @checked
-    def decode(self, codes: Int[Tensor, "N h w"]) -> list[Image.Image]:
+    def decode(self, codes: Int[Tensor, "N h w"]) -> Pictures:
         """The pictures of codes; refuses what is no grid of codes of this model."""
         parts = (self._engine.call(self.model.decode, part) for part in self._grids(codes).split(_BATCH))
-        return [image for part in parts for image in to_images(part)]
+        return Pictures(image for part in parts for image in to_images(part))
 
     def encode_images(self, images: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:
         """The codes of pictures that are preprocessed already, in one batch."""

@@ -15,6 +15,7 @@ from qkv.data.pictures.decode import Picture, open_picture
 from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
+from qkv.figures.grid import draw_side_by_side
 from qkv.generation import Guided, Sampling
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.dalle import Dalle
@@ -27,6 +28,7 @@ from qkv.systems.codes.pipeline import Codes
 from qkv.systems.judge import Judge
 from qkv.systems.painter.drawing import draw_codes
 from qkv.systems.painter.saved import Saved
+from qkv.systems.showing import Pictures, ShownModel
 from qkv.systems.tokenizer import load_tokenizer
 
 DECODER, CODES = "dalle", "dvae"
@@ -68,8 +70,15 @@ class Drawing:
     codes: Int[Tensor, "N"]
     score: float | None = None
 
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        return f"<Drawing: {self.image.width} x {self.image.height} pixels{score}>"
 
-class Painter:
+    def _repr_png_(self) -> bytes:
+        return draw_side_by_side([self.image])
+
+
+class Painter(ShownModel[Dalle]):
     """A trained DALL-E.
 
     Attributes:
@@ -80,6 +89,7 @@ class Painter:
     """
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
+        self.knows = saved.knows
         self.model, self.codes, self._engine = engine.model, codes, engine
         self.tokenizer, self.guidance = tokenizer, saved.guidance
 
@@ -103,17 +113,17 @@ class Painter:
     @overload
     def draw(  # pyright: ignore[reportOverlappingOverload] (a str is an iterable of str, too)
         self, captions: str, *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
-    ) -> list[Image.Image]: ...
+    ) -> Pictures: ...
 
     @overload
     def draw(
         self, captions: Iterable[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
-    ) -> list[list[Image.Image]]: ...
+    ) -> list[Pictures]: ...
 
     @checked
     def draw(
         self, captions: str | Iterable[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
-    ) -> list[Image.Image] | list[list[Image.Image]]:
+    ) -> Pictures | list[Pictures]:
         """Pictures for a caption, or for each of several, which then give a list of lists.
 
         The same seed gives the same picture, by itself and anywhere in a batch; more pictures leave the first as they
@@ -122,7 +132,7 @@ class Painter:
         """
         given, single = texts(captions, "caption")
         found = self.drawings(given, progress=progress, **options)
-        rows = [[drawing.image for drawing in row] for row in found]
+        rows = [Pictures(drawing.image for drawing in row) for row in found]
         return rows[0] if single else rows
 
     @checked
@@ -225,7 +235,7 @@ class Painter:
             drawn += torch.cat(samples, dim=1)
         return drawn
 
-    def images(self, codes: Int[Tensor, "B N"]) -> list[Image.Image]:
+    def images(self, codes: Int[Tensor, "B N"]) -> Pictures:
         """The pictures of codes, row by row."""
         grid = self.model.config.grid
         return self.codes.decode(codes.unflatten(1, (grid, grid)))

@@ -18,12 +18,13 @@ from qkv.runtime.device import Device
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.arguments import checked, pictures, texts
 from qkv.systems.scorer.saved import Saved
+from qkv.systems.showing import ShownModel
 from qkv.systems.tokenizer import load_tokenizer
 
 _BATCH = 64  # pictures or captions at once, which bounds the memory
 
 
-class Scorer:
+class Scorer(ShownModel[CLIP]):
     """A trained CLIP.
 
     Attributes:
@@ -33,6 +34,7 @@ class Scorer:
     """
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[CLIP]) -> None:
+        self.knows = saved.knows
         self.tokenizer, self.preprocessing = tokenizer, saved.preprocessing
         self.model, self._engine = engine.model, engine
 

@@ -21,6 +21,7 @@ from qkv.runtime.device import Device
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.arguments import checked, texts
 from qkv.systems.arguments import text as one_text
+from qkv.systems.showing import ShownModel
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Model, Saved, make_model
@@ -45,7 +46,7 @@ class _Job:
     prefix: tuple[int, ...] = ()  # token ids with which its translation begins
 
 
-class Translator:
+class Translator(ShownModel[Model]):
     """A trained translator.
 
     Attributes:
@@ -55,6 +56,7 @@ class Translator:
     """
 
     def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
+        self.knows = saved.knows
         self.codec, self.max_source_tokens = codec, saved.longest_source
         self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
 
