@@ -1,5 +1,7 @@
 """What a type checker knows of `qkv.load`: read by pyright, which fails where an assertion does not hold; never run."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from pathlib import Path
 from typing import Any, assert_type
 
