@@ -97,9 +97,19 @@ def test_the_corpus_is_what_is_there_in_the_directions_that_are_asked_for(folder
     assert corpus_of(folder, "text.en", "text.de", **named) == {"files": files, "directions": ["en-de"]}
 
 
+def test_languages_may_be_called_by_their_names(folder: Path) -> None:
+    called = {"from": "English", "to": "DEUTSCH"}
+    codes = {"from": "en", "to": "de"}
+    for names in (["header.tsv"], ["pairs.tsv"], ["more.jsonl"], ["text.en", "text.de"]):
+        assert corpus_of(folder, *names, **called) == corpus_of(folder, *names, **codes)
+    made_up = {"from": "old", "to": "modern"}
+    assert corpus_of(folder, "pairs.tsv", **made_up)["columns"] == ["old", "modern"]
+
+
 @pytest.mark.parametrize(
     ("names", "options", "said"),
     [
+        (["pairs.tsv"], {"from": "en", "to": "germn"}, "no language 'germn'; did you mean 'german'"),
         (["pairs.tsv"], {}, r"pairs\.tsv needs --from and --to, such as --from en --to ko"),
         (["header.tsv"], {"to": "de"}, r"header\.tsv needs --from and --to"),
         (["text.en", "text.de"], {}, r"text\.en needs --from and --to"),

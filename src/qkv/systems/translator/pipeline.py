@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 import torch
 from torch import Tensor
 
-from qkv.config import nearest
+from qkv import languages
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.padding import pad
 from qkv.data.text.tokenizer import BEGIN, END
@@ -114,7 +114,7 @@ class Translator(ShownModel[Model]):
         Args:
             text: any text, or several: a list, a generator, a column of a table. One that is longer than the model can
                 take is split by sentence, and joined again.
-            to: the language to translate into.
+            to: the language to translate into, by its code or name.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
             options: how to search, see `Decoding`.
@@ -127,7 +127,7 @@ class Translator(ShownModel[Model]):
                 contradict one another.
         """
         given, single = texts(text)
-        self.check_languages(to, from_)
+        to, _ = self.languages(to, from_)
         decoding = Decoding(**options)
         prefix = self._prefix(decoding)
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
@@ -149,22 +149,25 @@ class Translator(ShownModel[Model]):
     def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
         """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`."""
         text = one_text(text)
-        self.check_languages(to, from_)
+        to, _ = self.languages(to, from_)
         return self._stream(text, to)
 
-    def check_languages(self, to: str, from_: str | None = None) -> None:
-        """Refuse what the model is not trained for, naming what there is and the nearest to what was asked for."""
-        if to not in self.codec.targets:
-            raise QkvError(f"the model does not translate into {to!r}; {_known(to, self.codec.targets)}")
+    def languages(self, to: str, from_: str | None = None) -> tuple[str, str | None]:
+        """The model's own codes of languages, which may go by any of their codes and names ("DE", "deu", "German").
+
+        Raises:
+            QkvError: the model is not trained for them; the message names what there is and the nearest.
+        """
+        to = languages.find(to, self.codec.targets, "the model does not translate into")
         if from_ is None:
-            return
-        if from_ not in self.codec.sources:
-            raise QkvError(f"the model does not translate from {from_!r}; {_known(from_, self.codec.sources)}")
+            return to, None
+        from_ = languages.find(from_, self.codec.sources, "the model does not translate from")
         if from_ == to:
             raise QkvError(f"the text is in {to!r} already: name another language to translate into")
         if (from_, to) not in self.codec.directions:
             others = [source for source, target in self.codec.directions if target == to]
             raise QkvError(f"the model translates into {to!r} from {', '.join(others)} only, not from {from_!r}")
+        return to, from_
 
     def _prefix(self, decoding: Decoding) -> tuple[int, ...]:
         [prefix] = self.codec.encode_target([decoding.prefix])
@@ -256,12 +259,6 @@ class Translator(ShownModel[Model]):
 def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
     length, repeated = len(hypothesis.tokens) + hypothesis.finished, goes_round(hypothesis.tokens, job.source)
     return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished)
-
-
-def _known(language: str, known: Sequence[str]) -> str:
-    hint = nearest(language, known)
-    choice = f"choose from {', '.join(sorted(known))}"
-    return hint if hint == choice else f"{hint} {choice}"
 
 
 Pipeline = Translator

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from qkv import languages
 from qkv.config import assign, parse
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig, directions_of
@@ -123,6 +124,7 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
     if len(files) > 2:
         raise QkvError(f"give one table or two line-aligned files, not {len(files)}; a recipe may name more")
     known = _named_languages(data[0]) if len(files) == 1 else ()
+    from_, to = (_code(name, known) for name in (from_, to))
     if not (from_ and to) and not (known and from_ == to == ""):
         raise QkvError(f"{files[0]} needs --from and --to, such as --from en --to ko")
     fields: dict[str, Any] = {"directions": [f"{from_}-{to}"]} if from_ else {}
@@ -137,6 +139,14 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
     corpus = parse(CorpusConfig, fields, " and ".join(files))
     directions_of(corpus, read_languages(corpus))  # refuses a language that the table has not
     return corpus
+
+
+def _code(name: str, known: Sequence[str]) -> str:
+    """What the data calls a language, or is to: the user may call it by its name."""
+    try:
+        return languages.find(name, known)
+    except QkvError:
+        return languages.code(name)
 
 
 def _named_languages(path: Path) -> tuple[str, ...]:
