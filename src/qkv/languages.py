@@ -1,7 +1,6 @@
 """Languages by every name that people call them: "de", "DE", "deu", "ger", "German", "Deutsch".
 
-A table of the common ones. A language that is not in it goes by
-whatever it is called in the data.
+A table of the common ones. A language that is not in it goes by whatever it is called in the data.
 """
 
 import difflib

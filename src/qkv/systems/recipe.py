@@ -52,12 +52,7 @@ class Recipe:
 
     @classmethod
     def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
-        """A recipe that the user did not write; see `from_mapping`. Asked for fewer steps, it warms up in fewer too."""
-        assignments = list(assignments)
-        training = assign(data, assignments)["training"]
-        named = any(assignment.startswith("training.warmup=") for assignment in assignments)
-        if not named and isinstance(steps := training["max_steps"], int):
-            assignments.append(f"training.warmup={min(training['warmup'], max(steps, 0) // 10)}")
+        """A recipe that the user did not write; see `from_mapping`."""
         return cls.from_mapping(data, "the suggestion", assignments)
 
     @classmethod

@@ -140,7 +140,7 @@ def test_a_recurrent_model_is_suggested_where_it_is_asked_for(folder: Path, kind
     recipe = Recipe.suggested({"system": "translator", **suggested.sections}, assignments)
     assert isinstance(recipe.task.model, RecurrentConfig)
     assert (recipe.task.model.kind, recipe.task.model.attention, recipe.task.model.dropout) == (kind, False, 0.3)
-    assert "2+2 layers of width 128" in suggested.reason
+    assert "2+2 layers of width 128" in suggested.reason(recipe.task, recipe.training)
     with pytest.raises(QkvError, match=r"unknown field 'model.n_heads'"):
         Recipe.suggested({"system": "translator", **suggested.sections}, [*assignments, "model.n_heads=4"])
 
@@ -161,7 +161,7 @@ def test_a_suggestion_for_a_trained_model_keeps_its_sizes(model: TranslatorConfi
         directions=(("en", "de"),),
         target_tags=False,
     )
-    (fresh, _), (tuned, _) = sizes(20_000, 10**6), sizes(20_000, 10**6, initial=initial)
+    fresh, tuned = sizes(20_000, 10**6), sizes(20_000, 10**6, initial=initial)
     sections = {name: value for name, value in tuned.items() if name != "training"}
     data = {"train": [{"table": "x.tsv"}], **tuned["data"]}
     assert parse(TranslatorTaskConfig, {**sections, "data": data}, "it").model == type(model)(

@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from qkv import languages
-from qkv.config import assign, parse
+from qkv.config import parse
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig, directions_of
 from qkv.data.parallel.readers import is_language, measure, read_languages
 from qkv.errors import QkvError
 from qkv.models.recurrent import RecurrentKind
 from qkv.reporter import Reporter
-from qkv.systems.suggestion import name_of
+from qkv.systems import suggestion
 from qkv.systems.system import Asked, Suggested
 from qkv.systems.translator.saved import Saved
+from qkv.train.config import TrainingConfig
 
 STEP_TOKENS = 4096
 _CHARACTERS_PER_TOKEN = 4
@@ -58,13 +60,32 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     """The recipe that suits parallel text; refuses text that cannot be read, or whose languages are not named."""
-    corpus = _corpus(asked.data, asked.options.get("from", ""), asked.options.get("to", ""))
-    assigned = assign({}, (one for one in asked.assignments if one.startswith("model.kind=")))
-    kind = assigned["model"]["kind"] if assigned else None
-    sections, reason = sizes(*measure(corpus), kind, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    train = [{name: value for name, value in asdict(corpus).items() if value is not None}]
+    named = asked.options.get("from", ""), asked.options.get("to", "")
+    corpora = suggestion.corpora_of(CorpusConfig, asked) or [_corpus(asked.data, *named)]
+    pairs, characters = map(sum, zip(*map(measure, corpora)))
+    sections = sizes(
+        pairs,
+        characters,
+        suggestion.assigned(asked, "model.kind"),
+        on_accelerator=asked.on_accelerator,
+        initial=asked.initial,
+        steps=suggestion.steps_asked_for(asked),
+    )
+    train = [{name: value for name, value in asdict(corpus).items() if value is not None} for corpus in corpora]
     sections = {**sections, "data": {"train": train, **sections["data"]}}
-    return Suggested(sections=sections, reason=reason, name=name_of(asked.data[0]))
+    why = partial(reason, pairs, characters)
+    return Suggested(sections=sections, reason=why, name=suggestion.name_of(asked.data[0]))
+
+
+def reason(pairs: int, characters: int, config: Any, training: TrainingConfig) -> str:
+    """What is trained on so many pairs, in one line, whoever chose it."""
+    model, tokens = config.model, config.data.batch_tokens * training.accumulate
+    epochs = training.max_steps * tokens * _CHARACTERS_PER_TOKEN / max(characters, 1)
+    return (
+        f"{pairs:,} pairs: {model.n_layers}+{model.n_layers} layers of width {model.d_model}, a vocabulary of up to "
+        f"{config.tokenizer.vocabulary:,}, dropout {model.dropout}, up to {training.max_steps:,} steps of {tokens:,} "
+        f"tokens (about {epochs:,.{0 if epochs >= 1 else 2}f} epochs)"
+    )
 
 
 def sizes(
@@ -74,8 +95,9 @@ def sizes(
     *,
     on_accelerator: bool = False,
     initial: Saved | None = None,
-) -> tuple[dict[str, Any], str]:
-    """Sections of a recipe, without the corpus, and the reason for them in one line.
+    steps: int | None = None,
+) -> dict[str, Any]:
+    """Sections of a recipe, without the corpus; for so many `steps` if they are given.
 
     `characters` counts the longer side of the corpus. A CPU takes the tokens of a step in smaller batches, which suit
     its caches and which several processes can share. The sizes of an `initial` translator are kept, and its kind unless
@@ -84,14 +106,14 @@ def sizes(
     size = next(size for size in _SIZES if pairs <= size.pairs)
     epochs = size.epochs if initial is None else size.epochs // 4
     steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
-    steps = int(min(max(steps_per_epoch * epochs, 600), 200_000))
+    steps = steps or int(min(max(steps_per_epoch * epochs, 600), 200_000))
     parts = 1 if on_accelerator else 4
     model, vocabulary, peak = _new_model(size, kind), size.vocabulary, 2e-3 if size.d_model <= 256 else 7e-4
     if initial is not None:
         vocabulary, peak = initial.vocabulary, 5e-4
         if kind in (None, initial.model.kind):  # another kind's fields would be unknown; training refuses the kind
             model = asdict(initial.model)
-    sections = {
+    return {
         "tokenizer": {"vocabulary": vocabulary, "sampling": 0.1},
         "data": {"batch_tokens": STEP_TOKENS // parts},
         "model": {**model, "dropout": size.dropout},
@@ -105,11 +127,6 @@ def sizes(
             "patience": 6,
         },
     }
-    reason = (
-        f"{pairs:,} pairs: {model['n_layers']}+{model['n_layers']} layers of width {model['d_model']}, a vocabulary of "
-        f"up to {vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
-    )
-    return sections, reason
 
 
 def _new_model(size: _Size, kind: str | None) -> dict[str, Any]:
