@@ -100,6 +100,7 @@ class Trainer:
                 loss, norm = self._step(step, mine, totals)
                 progress.step, (progress.epoch, progress.index) = step, batches.position
                 progress.seconds += time.monotonic() - begin
+                log.step(step)
                 window.add(loss, totals[self.task.unit])
                 due = step % config.validate_every == 0 or step == config.max_steps
                 if step % config.log_every == 0 or due:
@@ -170,7 +171,8 @@ class Trainer:
         In this order: what stops between the two is repeated from the checkpoint before, and nothing is missing.
         """
         progress = self.progress
-        metrics = self._evaluate(self._averaged())
+        with log.validating():
+            metrics = self._evaluate(self._averaged())
         progress.scores[progress.step] = metrics[self.task.score]
         log.validation(progress.step, metrics, self.task.score, max(progress.scores.values()))
         if progress.best_step == progress.step:

@@ -4,6 +4,7 @@ import io
 import logging
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,19 @@ class Tokenizer:
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The piece behind each id, as SentencePiece writes it: "▁" is a space, "<0xC3>" a byte."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
+
+
+def seconds_to_learn(lines: Iterable[str], config: TokenizerConfig) -> float | None:
+    """How long `Tokenizer.train` takes here with some lines, by trying; about in proportion to their number.
+
+    None where it takes them for too few characters or too many.
+    """
+    begin = time.monotonic()
+    try:
+        _learn(lines, config, (), config.character_coverage)
+    except QkvError:
+        return None
+    return time.monotonic() - begin
 
 
 class _TooSmall(QkvError):
