@@ -24,6 +24,15 @@ class Table:
     notes: Sequence[str] = ()
 
 
+def duration(seconds: float) -> str:
+    """A length of time, for a person: 0:07, 12:34, 1:02:03, or days."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} days"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 class Reporter:
     """Listens to work. This one is silent; `qkv.terminal.reporter` has one that shows what it hears to a person."""
 

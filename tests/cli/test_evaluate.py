@@ -27,6 +27,16 @@ def test_json(qkv_command, model_folder, test_set):
     assert (result["lines"], result["beam_size"], result["versions"]["sacrebleu"]) == (4, 5, sacrebleu.__version__)
 
 
+def test_languages_may_be_called_by_their_names(qkv_command, model_folder, test_set):
+    codes = qkv_command("eval", model_folder, *test_set, "--json", "--beam-size", 1).out
+    assert (
+        qkv_command(
+            "eval", model_folder, *test_set[:4], "--from", "English", "--to", "DEU", "--json", "--beam-size", 1
+        ).out
+        == codes
+    )
+
+
 def test_table(qkv_command, model_folder, test_set):
     done = qkv_command("eval", model_folder, *test_set, "--beam-size", 1)
     assert (done.status, done.err) == (0, "")

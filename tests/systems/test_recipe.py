@@ -16,16 +16,6 @@ SUGGESTION = {
 }
 
 
-def test_a_shortened_suggestion_warms_up_in_fewer_steps() -> None:
-    def warmup(*assignments: str) -> int:
-        return Recipe.suggested(SUGGESTION, assignments).training.warmup
-
-    assert warmup() == 300
-    assert warmup("training.max_steps=20") == 2
-    assert warmup("training.max_steps=20", "training.warmup=7") == 7
-    assert warmup("training.max_steps=90000") == 300
-
-
 @pytest.mark.parametrize(
     "assignment", ["training=5", "training={}", "training=[1]", "training.max_steps=[1]", "model="]
 )

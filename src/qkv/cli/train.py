@@ -123,16 +123,16 @@ def _train(world: World, request: _Request, reporter: TerminalReporter) -> None:
 
 def _new_run(request: _Request, reporter: TerminalReporter) -> tuple[Path, Recipe]:
     """The folder and the recipe of a new run, given or suggested."""
-    initial, others, recipe = request.initial, dict(request.options), Path(request.what)
-    from_recipe = bool(request.what) and recipe.suffix.lower() in (".yaml", ".yml")
+    initial, others, file = request.initial, dict(request.options), Path(request.what)
+    from_recipe = bool(request.what) and file.suffix.lower() in (".yaml", ".yml")
     if from_recipe and not initial:
         initial = others.pop("from", "")  # another word for it, where no data has languages to name
     assignments = [*([f"initial={initial}"] if initial else []), *request.assignments]
     if from_recipe:
         for name, value in {"data": request.data, "system": request.system, **others}.items():
             if value:
-                raise QkvError(f"--{name} is for training without a recipe: {recipe} says all of it; --set replaces")
-        return request.out or Path("runs") / recipe.stem, Recipe.read(recipe, assignments)
+                raise QkvError(f"--{name} is for training without a recipe: {file} says all of it; --set replaces")
+        return request.out or Path("runs") / file.stem, Recipe.read(file, assignments)
     if not request.sources:
         raise QkvError(f"nothing to train on: give a recipe, a run, or data, which is {_known_data()}")
     system = find_system(request.system, _SYSTEM) if request.system else _look(request, reporter)
@@ -149,11 +149,12 @@ def _new_run(request: _Request, reporter: TerminalReporter) -> tuple[Path, Recip
         out=request.out,
     )
     suggested = system.part("suggest").suggest(asked, reporter)
-    reporter.say(suggested.reason)
+    recipe = Recipe.suggested({"system": system.name, **suggested.sections}, assignments)
+    reporter.say(suggested.reason(recipe.task, recipe.training))
     run = request.out or Path("runs") / suggested.name
     if suggested.next_step:
         reporter.say(suggested.next_step.format(run=run))
-    return run, Recipe.suggested({"system": system.name, **suggested.sections}, assignments)
+    return run, recipe
 
 
 def _look(request: _Request, reporter: TerminalReporter) -> System:

@@ -13,8 +13,11 @@ from qkv.errors import QkvError, one_line
 
 T = TypeVar("T")
 
+Device = str | torch.device
+"""A device, or its name for PyTorch."""
 
-def choose_device(name: str | None = None, where: str = "device ") -> torch.device:
+
+def choose_device(name: Device | None = None, where: str = "device ") -> torch.device:
     """The device of that name ("cuda:1"); without one the accelerator where there is one, else the CPU.
 
     QkvError tells `where` a device was named that is not here.
@@ -22,9 +25,17 @@ def choose_device(name: str | None = None, where: str = "device ") -> torch.devi
     if name is None:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise QkvError(f"{where}{name!r} cannot be used here: {one_line(error)}") from error
+        device = torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise QkvError(f"{where}{str(name)!r} cannot be used here: {one_line(error)}; {_others()}") from error
+    if device.type == "meta":
+        raise QkvError(f"{where}'meta' computes nothing; {_others()}")
+    return device
+
+
+def _others() -> str:
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return f"leave it out, or choose {'cpu' if found is None else f'cpu or {found.type}'}"
 
 
 def to_device(batch: T, device: torch.device) -> T:

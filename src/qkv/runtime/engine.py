@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from qkv.runtime.device import choose_device
+from qkv.runtime.device import Device, choose_device
 from qkv.runtime.fusion import fused
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -67,7 +67,7 @@ class FusedEngine(Engine[Model]):
         return torch.cat([self._fused(*part) for part in parts])
 
 
-def open_engine(model: Model, device: str | None = None, kind: Kind = "torch") -> Engine[Model]:
+def open_engine(model: Model, device: Device | None = None, kind: Kind = "torch") -> Engine[Model]:
     """Move a model to a device (`choose_device`), for inference alone: its weights move, and dropout ends.
 
     The kind "fused" runs products on a CPU with what follows them; elsewhere it is "torch".

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from PIL import Image
@@ -18,6 +18,7 @@ _ALTERNATIVES = re.compile(r"[/,;|]")  # "T-shirt/top" and "tench, Tinca tinca" 
 _SPACE = re.compile(r"[\s_]+")
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Says how well pictures suit a caption."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from qkv.config import assign, flat, parse, read_yaml
+from qkv.config import assign, parse, read_yaml
 from qkv.errors import QkvError, shown
 from qkv.files import atomic_file
 from qkv.systems.registry import find_system
@@ -54,12 +54,7 @@ class Recipe:
 
     @classmethod
     def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
-        """A recipe that the user did not write; see `from_mapping`. Asked for fewer steps, it warms up in fewer too."""
-        assignments = list(assignments)
-        steps = flat(assign(data, assignments)).get("training.max_steps")
-        named = any(assignment.startswith(("training=", "training.warmup=")) for assignment in assignments)
-        if not named and isinstance(steps, int):
-            assignments.append(f"training.warmup={min(data['training']['warmup'], max(steps, 0) // 10)}")
+        """A recipe that the user did not write; see `from_mapping`."""
         return cls.from_mapping(data, "the suggestion", assignments)
 
     @classmethod

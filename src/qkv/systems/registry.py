@@ -5,12 +5,19 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from qkv.config import nearest
 from qkv.errors import QkvError, shown
 from qkv.model_directory import RECIPE, bundled_models, find_model, local_model, read_config
+from qkv.systems.arguments import checked
 from qkv.systems.system import System
+
+if TYPE_CHECKING:
+    from qkv.runtime.device import Device
+    from qkv.systems.classifier.pipeline import Classifier
+    from qkv.systems.painter.pipeline import Painter
+    from qkv.systems.translator.pipeline import Translator
 
 SYSTEMS = ("translator", "classifier", "painter", "codes", "scorer")
 PARTS = ("saved", "pipeline", "report", "explain", "suggest", "task", "card", "verbs")
@@ -73,7 +80,24 @@ def recognised(data: Sequence[Path], options: Mapping[str, str]) -> list[tuple[S
     return [(system, what) for system, what in found if what]
 
 
-def load(name_or_folder: str | Path, device: str | None = None) -> Any:
+@overload
+def load(name_or_folder: Literal["multi30k"], device: "Device | None" = None) -> "Translator": ...
+
+
+@overload
+def load(name_or_folder: Literal["fashion-mnist"], device: "Device | None" = None) -> "Classifier": ...
+
+
+@overload
+def load(name_or_folder: Literal["emoji", "fashion-draw"], device: "Device | None" = None) -> "Painter": ...
+
+
+@overload
+def load(name_or_folder: str | Path, device: "Device | None" = None) -> Any: ...
+
+
+@checked
+def load(name_or_folder: str | Path, device: Any = None) -> Any:
     """Load a trained model: its system's pipeline, such as a `Translator` or a `Classifier`.
 
     Args:

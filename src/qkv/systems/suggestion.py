@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from qkv.config import assign, parse
+from qkv.config import assign, flat, parse
 from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.decode import is_picture
@@ -21,8 +21,10 @@ from qkv.data.table import MissingColumn, column_names
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 from qkv.systems.system import Asked
+from qkv.train.config import TrainingConfig
 
 Source = TypeVar("Source", PictureSource, CaptionSource)
+Corpus = TypeVar("Corpus")
 Found = TypeVar("Found")
 
 _TAKEN_FOR_GRANTED = {"caption": "captions", "image": "image_column", "label": "label_column"}
@@ -85,10 +87,33 @@ def sources_of(kind: type[Source], asked: Asked) -> list[Source]:
     if len(asked.data) != 1:
         named = ", ".join(map(str, asked.data)) or "none"
         raise QkvError(f"name one folder or file of pictures, not {named}; a recipe may name several")
-    said = [assignment for assignment in asked.assignments if assignment.startswith("data.train=")]
-    given = assign({}, said)["data"]["train"] if said else None
+    return corpora_of(kind, asked) or [kind.of(asked.data[0])]
+
+
+def corpora_of(kind: type[Corpus], asked: Asked) -> list[Corpus]:
+    """What `--set data.train=[...]` says to train on; nothing without it."""
+    given = assigned(asked, "data.train")
     corpora = given if isinstance(given, list) else []  # what else it may be, the recipe refuses
-    return [parse(kind, corpus, "--set data.train") for corpus in corpora] or [kind.of(asked.data[0])]
+    return [parse(kind, corpus, "--set data.train") for corpus in corpora]
+
+
+def assigned(asked: Asked, field: str) -> Any:
+    """The value that `--set` gives a field, such as "model.kind"; None without one."""
+    said = [assignment for assignment in asked.assignments if assignment.startswith(f"{field}=")]
+    return flat(assign({}, said)).get(field)
+
+
+def steps_asked_for(asked: Asked) -> int | None:
+    """The number of steps that `--set` gives; all that depends on it is suggested for these."""
+    steps = assigned(asked, "training.max_steps")
+    return steps if isinstance(steps, int) and steps > 0 else None  # what else it may be, the recipe refuses
+
+
+def steps_of(training: TrainingConfig, batch_size: int, pictures: int, what: str = "pictures") -> str:
+    """How long training is, for a person; a step has all its batches."""
+    batch = batch_size * training.accumulate
+    epochs = training.max_steps * batch / pictures
+    return f"{training.max_steps:,} steps of {batch} {what} ({epochs:,.{0 if epochs >= 1 else 2}f} epochs)"
 
 
 def measured(source: PictureSource | CaptionSource, measure: Callable[[], Found]) -> Found:

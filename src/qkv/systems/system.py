@@ -95,6 +95,6 @@ class Suggested:
     """A recipe for data."""
 
     sections: Mapping[str, Any]  # all of it but the system and the initial model
-    reason: str  # why these sizes, in one line
+    reason: Callable[[Any, Any], str]  # why these sizes, in one line, of the task's configuration and the loop's
     name: str  # of the run, unless the user names it
     next_step: str = ""  # what comes when the run is done, with {run} for its folder; nothing if empty

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self
 from qkv.errors import QkvError
 from qkv.files import atomic_file, unwritable
 from qkv.json_text import json_text
-from qkv.reporter import Reporter
+from qkv.reporter import Reporter, duration
 from qkv.train.config import TrainingConfig
 
 _log = logging.getLogger(__name__)
@@ -34,8 +35,9 @@ class RunLog:
         if not silent:
             self._drop_lines_after(first_step)
         self._writer = _tensorboard_writer(run) if config.tensorboard and not silent else None
-        self._best = ""
-        reporter.progress("training", first_step, self.max_steps)
+        self._best = self._status = ""
+        self._validation: float | None = None  # seconds that the last one took
+        reporter.progress("the first step", 0)
 
     def __enter__(self) -> Self:
         with self._writing():
@@ -54,8 +56,20 @@ class RunLog:
         rate = f"{self.unit}_per_second"
         added = metrics.keys() - {"loss", "learning_rate", "gradient_norm", rate}
         others = "".join(f"  {name} {metrics[name]:.3g}" for name in sorted(added))
-        status = f"loss {metrics['loss']:.3f}{others}  {metrics[rate]:,.0f} {self.unit}/s{self._best}"
-        self.reporter.progress("training", step, self.max_steps, status)
+        self._status = f"loss {metrics['loss']:.3f}{others}  {metrics[rate]:,.0f} {self.unit}/s{self._best}"
+        self.step(step)
+
+    def step(self, step: int) -> None:
+        """Tell that a step is done; what was measured last stays to be seen."""
+        self.reporter.progress("training", step, self.max_steps, self._status)
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Tell that a validation goes on, and how long it will take, by the one before."""
+        known, begin = self._validation, time.monotonic()
+        self.reporter.progress("validating", 0, status="" if known is None else f"takes about {duration(known)}")
+        yield
+        self._validation = time.monotonic() - begin
 
     def validation(self, step: int, metrics: dict[str, float], score: str, best: float) -> None:
         """Report a validation, whose metrics are written as `validation_*`."""

@@ -113,6 +113,7 @@ class Trainer:
                 norm = self._update(step)
                 progress.step, (progress.epoch, progress.index) = step, batches.position
                 progress.seconds += time.monotonic() - begin
+                log.step(step)
                 if metrics:
                     log.training(step, self._checked(metrics | self.task.step_metrics(), step, norm))
                 if due:
@@ -191,7 +192,8 @@ class Trainer:
         In this order: what stops between the two is repeated from the checkpoint before, and nothing is missing.
         """
         progress = self.progress
-        metrics = self._evaluate(self._averaged())
+        with log.validating():
+            metrics = self._evaluate(self._averaged())
         progress.scores[progress.step] = metrics[self.task.score]
         log.validation(progress.step, metrics, self.task.score, max(progress.scores.values()))
         if progress.best_step == progress.step:

@@ -19,7 +19,7 @@ from qkv.models.vit import ViT, ViTConfig
 from qkv.models.weights import get_weights
 from qkv.reporter import SILENT, Reporter
 from qkv.systems.classifier.saved import Saved
-from qkv.systems.classifier.suggest import sizes
+from qkv.systems.classifier.suggest import reason, sizes
 from qkv.systems.classifier.task import ClassifierConfig, ClassifierTask
 from qkv.train.config import TrainingConfig
 from qkv.train.task import Setting
@@ -161,10 +161,11 @@ def test_wrong_fields_are_refused(tmp_path: Path, fields: dict, message: str) ->
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("on_accelerator", [False, True])
 def test_suggestions_are_valid(pictures: int, side: int, channels: int, on_accelerator: bool) -> None:
-    sections, reason = sizes(Measure(pictures, side, channels), on_accelerator)
-    TrainingConfig(**sections.pop("training"))
+    found = Measure(pictures, side, channels)
+    sections = sizes(found, on_accelerator)
+    training = TrainingConfig(**sections.pop("training"))
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
     config = parse(ClassifierConfig, sections, "test")
     assert config.model.channels == channels
     assert 7 <= config.model.grid <= 16
-    assert reason.startswith(f"{pictures:,} pictures")
+    assert reason(found, config, training).startswith(f"{pictures:,} pictures")

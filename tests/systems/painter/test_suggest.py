@@ -8,26 +8,32 @@ from qkv.config import parse
 from qkv.data.captions.measure import CaptionMeasure
 from qkv.data.pictures.measure import Measure
 from qkv.systems.codes.saved import Saved as SavedCodes
+from qkv.systems.codes.suggest import reason as why_codes
 from qkv.systems.codes.suggest import sizes as code_sizes
 from qkv.systems.codes.task import CodesConfig
 from qkv.systems.painter.saved import Saved
+from qkv.systems.painter.suggest import reason as why_painter
 from qkv.systems.painter.suggest import sizes as painter_sizes
 from qkv.systems.painter.task import PainterConfig
 from qkv.train.config import TrainingConfig
 
 
 def codes(pictures: int, side: int, channels: int, **options) -> tuple[CodesConfig, TrainingConfig, str]:
-    sections, reason = code_sizes(Measure(pictures, side, channels), **options)
+    found = Measure(pictures, side, channels)
+    sections = code_sizes(found, **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    return parse(CodesConfig, sections, "test"), training, reason
+    config = parse(CodesConfig, sections, "test")
+    return config, training, why_codes(found, config, training)
 
 
 def painter(pictures: int, longest: int, grid: int, **options) -> tuple[PainterConfig, TrainingConfig, str]:
-    sections, reason = painter_sizes(CaptionMeasure(pictures, 32, 3, longest), grid, **options)
+    found = CaptionMeasure(pictures, 32, 3, longest)
+    sections = painter_sizes(found, grid, **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    return parse(PainterConfig, {"codes": "x", **sections}, "test"), training, reason
+    config = parse(PainterConfig, {"codes": "x", **sections}, "test")
+    return config, training, why_painter(found, config, training)
 
 
 @pytest.mark.parametrize("pictures", [10, 3_001, 50_000, 10**6])

@@ -7,7 +7,7 @@ import pytest
 from qkv.config import parse
 from qkv.data.captions.measure import CaptionMeasure
 from qkv.systems.scorer.saved import Saved
-from qkv.systems.scorer.suggest import sizes
+from qkv.systems.scorer.suggest import reason, sizes
 from qkv.systems.scorer.task import ScorerConfig
 from qkv.train.config import TrainingConfig
 
@@ -15,10 +15,12 @@ from qkv.train.config import TrainingConfig
 def scorer(
     pictures: int, side: int, channels: int, longest: int, **options
 ) -> tuple[ScorerConfig, TrainingConfig, str]:
-    sections, reason = sizes(CaptionMeasure(pictures, side, channels, longest), **options)
+    found = CaptionMeasure(pictures, side, channels, longest)
+    sections = sizes(found, **options)
     training = parse(TrainingConfig, sections.pop("training"), "test")
     sections["data"] = {"train": [{"folder": "x"}], **sections["data"]}
-    return parse(ScorerConfig, sections, "test"), training, reason
+    config = parse(ScorerConfig, sections, "test")
+    return config, training, reason(found, config, training)
 
 
 @pytest.mark.parametrize("pictures", [10, 3_001, 50_000, 10**6])
@@ -26,14 +28,14 @@ def scorer(
 @pytest.mark.parametrize("on_accelerator", [False, True])
 def test_suggestions_are_valid(pictures: int, side: int, on_accelerator: bool) -> None:
     for channels, longest in ((1, 1), (3, 40), (3, 100_000)):
-        config, training, reason = scorer(pictures, side, channels, longest, on_accelerator=on_accelerator)
+        config, training, said = scorer(pictures, side, channels, longest, on_accelerator=on_accelerator)
         assert config.model.image.channels == channels
         assert min(side, 64) <= config.model.image.image_size <= max(28, 2 * side)
         assert min(longest // 2, 256) <= config.data.text_length <= 256
         assert (training.accumulate == 1) == on_accelerator
         assert training.accumulate * config.data.batch_size >= 256  # whatever it is shared among
-        assert reason.startswith(f"{pictures:,} pictures, mostly {side} pixels wide or high: read at")
-        assert f"each told from {config.data.batch_size}" in reason
+        assert said.startswith(f"{pictures:,} pictures, mostly {side} pixels wide or high: read at")
+        assert f"each told from {config.data.batch_size}" in said
 
 
 def test_more_pictures_are_given_larger_models_and_fewer_epochs() -> None:

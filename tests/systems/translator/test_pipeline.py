@@ -76,6 +76,15 @@ def test_any_text_streams_to_its_greedy_translation(translator, alphabet):
         assert whole.text.isprintable()
 
 
+@pytest.mark.parametrize("name", ["DE", "deu", "ger", "german", "Deutsch"])
+def test_languages_may_be_called_by_their_names(translator, name):
+    assert translator.translate(SENTENCE, to=name, from_="English") == translator.translate(SENTENCE, to="de")
+    assert translator.languages(name, "ENG") == ("de", "en")
+    assert "".join(translator.stream(SENTENCE, to=name)) == translator.translate(SENTENCE, to="de", beam_size=1).text
+    with pytest.raises(QkvError, match="is in 'de' already"):
+        translator.translate(SENTENCE, to=name, from_="de")
+
+
 def test_streaming_gives_pieces(translator):
     pieces = list(translator.stream("two dogs are playing.", to="de"))
     assert len(pieces) > 5 and all(pieces)
@@ -135,6 +144,9 @@ def test_no_repeat_ngram(translator):
     [
         ({"to": "dee"}, r"does not translate into 'dee'; did you mean 'de'\? choose from de, en, fr"),
         ({"to": "xx"}, r"does not translate into 'xx'; choose from de, en, fr"),
+        ({"to": "germn"}, r"does not translate into 'germn'; did you mean 'german'\? choose from de, en, fr"),
+        ({"to": "de-AT"}, r"does not translate into 'de-AT'; did you mean 'de'\? choose from de, en, fr"),
+        ({"to": "korean"}, "does not translate into 'korean'; "),
         ({"to": "de", "from_": "es"}, "does not translate from 'es'"),
         ({"to": "de", "from_": "de"}, "is in 'de' already"),
         ({"to": "de", "beam_size": 0}, "size of at least 1"),

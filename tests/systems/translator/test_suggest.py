@@ -99,9 +99,19 @@ def test_the_corpus_is_what_is_there_in_the_directions_that_are_asked_for(folder
     assert corpus_of(folder, "text.en", "text.de", **named) == {"files": files, "directions": ["en-de"]}
 
 
+def test_languages_may_be_called_by_their_names(folder: Path) -> None:
+    called = {"from": "English", "to": "DEUTSCH"}
+    codes = {"from": "en", "to": "de"}
+    for names in (["header.tsv"], ["pairs.tsv"], ["more.jsonl"], ["text.en", "text.de"]):
+        assert corpus_of(folder, *names, **called) == corpus_of(folder, *names, **codes)
+    made_up = {"from": "old", "to": "modern"}
+    assert corpus_of(folder, "pairs.tsv", **made_up)["columns"] == ["old", "modern"]
+
+
 @pytest.mark.parametrize(
     ("names", "options", "said"),
     [
+        (["pairs.tsv"], {"from": "en", "to": "germn"}, "no language 'germn'; did you mean 'german'"),
         (["pairs.tsv"], {}, r"pairs\.tsv needs --from and --to, such as --from en --to ko"),
         (["header.tsv"], {"to": "de"}, r"header\.tsv needs --from and --to"),
         (["text.en", "text.de"], {}, r"text\.en needs --from and --to"),
@@ -130,7 +140,7 @@ def test_a_recurrent_model_is_suggested_where_it_is_asked_for(folder: Path, kind
     recipe = Recipe.suggested({"system": "translator", **suggested.sections}, assignments)
     assert isinstance(recipe.task.model, RecurrentConfig)
     assert (recipe.task.model.kind, recipe.task.model.attention, recipe.task.model.dropout) == (kind, False, 0.3)
-    assert "2+2 layers of width 128" in suggested.reason
+    assert "2+2 layers of width 128" in suggested.reason(recipe.task, recipe.training)
     with pytest.raises(QkvError, match=r"unknown field 'model.n_heads'"):
         Recipe.suggested({"system": "translator", **suggested.sections}, [*assignments, "model.n_heads=4"])
 
@@ -151,7 +161,7 @@ def test_a_suggestion_for_a_trained_model_keeps_its_sizes(model: TranslatorConfi
         directions=(("en", "de"),),
         target_tags=False,
     )
-    (fresh, _), (tuned, _) = sizes(20_000, 10**6), sizes(20_000, 10**6, initial=initial)
+    fresh, tuned = sizes(20_000, 10**6), sizes(20_000, 10**6, initial=initial)
     sections = {name: value for name, value in tuned.items() if name != "training"}
     data = {"train": [{"table": "x.tsv"}], **tuned["data"]}
     assert parse(TranslatorTaskConfig, {**sections, "data": data}, "it").model == type(model)(

@@ -12,7 +12,7 @@ from qkv.data.text.tokenizer import END, PAD
 from qkv.errors import QkvError
 from qkv.model_directory import read_config, read_weights
 from qkv.models.weights import get_weights
-from qkv.systems.translator.suggest import sizes
+from qkv.systems.translator.suggest import reason, sizes
 from qkv.systems.translator.task import TranslatorTask, TranslatorTaskConfig
 from qkv.train.config import TrainingConfig
 from qkv.train.task import Setting
@@ -139,12 +139,12 @@ def test_wrong_fields_are_refused(field: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("pairs", [1, 100, 10_000, 100_000, 1_000_000, 10**8])
 def test_suggestions_are_valid_and_grow_with_the_text(pairs: int) -> None:
-    sections, reason = sizes(pairs, 60 * pairs)
+    sections = sizes(pairs, 60 * pairs)
     data = {"train": [{"table": "x.tsv", "columns": ["en", "de"]}]}
     training = parse(TrainingConfig, sections.pop("training"), "suggestion")
     config = parse(TranslatorTaskConfig, {**sections, "data": {**data, **sections["data"]}}, "suggestion")
     assert config.data.batch_tokens * training.accumulate == 4096
     assert training.warmup < training.max_steps
-    assert f"{pairs:,} pairs" in reason
-    smaller = sizes(max(pairs // 10, 1), 6 * pairs)[0]["model"]
+    assert reason(pairs, 60 * pairs, config, training).startswith(f"{pairs:,} pairs: ")
+    smaller = sizes(max(pairs // 10, 1), 6 * pairs)["model"]
     assert config.model.d_model >= smaller["d_model"] and config.model.dropout <= smaller["dropout"]

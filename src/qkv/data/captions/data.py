@@ -148,7 +148,7 @@ class CaptionData:
         corpus = CaptionCorpus.open(config.train, config.validation, config.holdout, cache, seed, reporter)
         captions = Captions.open(zip(corpus.sources, corpus.used, strict=True), cache, reporter)
         if trained is None:
-            trained = learn_tokenizer(tokenizer, config.train, captions, corpus.train, cache)
+            trained = learn_tokenizer(tokenizer, config.train, captions, corpus.train, cache, reporter)
         tokenized = captions.tokenized(trained, cache, reporter)
         return cls(config, preprocessing, corpus, tokenized, tokenizer.sampling, seed)
 

@@ -9,14 +9,20 @@ from qkv.data.captions.sources import CaptionSource
 from qkv.data.captions.store import Captions
 from qkv.data.pictures.sources import Indices
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
-from qkv.data.text.vocabulary import keep_vocabulary
+from qkv.data.text.vocabulary import keep_vocabulary, tell_of_learning
+from qkv.reporter import Reporter
 
 _FILE = "tokenizer.model"
 _LINES = 500_000
 
 
 def learn_tokenizer(
-    config: TokenizerConfig, sources: Sequence[CaptionSource], captions: Captions, pictures: Indices, cache: Path
+    config: TokenizerConfig,
+    sources: Sequence[CaptionSource],
+    captions: Captions,
+    pictures: Indices,
+    cache: Path,
+    reporter: Reporter,
 ) -> Tokenizer:
     """The vocabulary in `cache`, which is kept when the captions change, or one learnt from those of these pictures.
 
@@ -24,7 +30,9 @@ def learn_tokenizer(
     """
 
     def learn() -> dict[str, bytes]:
-        return {_FILE: Tokenizer.train(_lines(captions, pictures), config).to_bytes()}
+        lines = _lines(captions, pictures)
+        tell_of_learning(lines, len(lines), config, reporter)
+        return {_FILE: Tokenizer.train(lines, config).to_bytes()}
 
     origin, state = [*map(repr, sources)], " ".join(captions.states[: len(sources)])
     folder = keep_vocabulary(cache, "caption-tokenizer", config, origin, state, "the captions have", learn)

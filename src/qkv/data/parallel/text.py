@@ -12,7 +12,7 @@ from qkv.data.parallel.config import DataConfig, directions_of
 from qkv.data.parallel.store import TextStore
 from qkv.data.parallel.vocabulary import Codec, Direction, format_direction, format_directions
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
-from qkv.data.text.vocabulary import keep_vocabulary
+from qkv.data.text.vocabulary import keep_vocabulary, tell_of_learning
 from qkv.errors import QkvError
 from qkv.reporter import Reporter
 
@@ -51,7 +51,8 @@ class ParallelText:
         """The vocabulary in `cache`, or a new one. It is kept when the files change, since weights depend on it."""
 
         def learn() -> dict[str, bytes]:
-            reporter.progress("learning the vocabulary", 0)
+            lines = Lines(self, list(dict.fromkeys(chain.from_iterable(self.directions))))
+            tell_of_learning(lines, lines.size, config, reporter)
             codec = self.train_codec(config)
             return {**codec.files(), "config.json": json.dumps(codec.config()).encode()}
 
@@ -84,6 +85,13 @@ class Lines:
     text: ParallelText
     languages: Sequence[str]
     limit: int = 500_000
+
+    @property
+    def size(self) -> int:
+        """How many there are, or a few more."""
+        return min(
+            self.limit, sum(store.rows for one in self.languages for store in self.text.train if one in store.languages)
+        )
 
     def __iter__(self) -> Iterator[str]:
         stores = {one: [store for store in self.text.train if one in store.languages] for one in self.languages}

@@ -4,6 +4,7 @@ import io
 import logging
 import random
 import re
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -163,6 +164,19 @@ def needed_vocabulary(texts: Iterable[str]) -> int:
     covered = accumulate(count for _, count in counts.most_common())
     characters = sum(before < TokenizerConfig.character_coverage * counts.total() for before in chain([0], covered))
     return _BYTES_AND_SPECIAL + 2 * characters
+
+
+def seconds_to_learn(lines: Iterable[str], config: TokenizerConfig) -> float | None:
+    """How long `Tokenizer.train` takes here with some lines, by trying; about in proportion to their number.
+
+    None where it takes them for too few characters or too many.
+    """
+    begin = time.monotonic()
+    try:
+        _learn(lines, config, (), config.character_coverage)
+    except QkvError:
+        return None
+    return time.monotonic() - begin
 
 
 class _TooSmall(QkvError):

@@ -1,14 +1,18 @@
 """Vocabularies, learnt once and kept: the weights of a model belong to one."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from qkv.data.cache import digest
-from qkv.data.text.tokenizer import TokenizerConfig
+from qkv.data.text.tokenizer import TokenizerConfig, seconds_to_learn
 from qkv.errors import QkvError
 from qkv.files import atomic_folder, find_damage
+from qkv.reporter import Reporter, duration
+
+_LONG, _TRIED = 100_000, 20  # lines that take a while, of which one in so many are tried first
 
 _log = logging.getLogger(__name__)
 
@@ -40,3 +44,11 @@ def keep_vocabulary(
     if record.exists() and record.read_text(encoding="utf-8") != state:
         _log.warning("%s changed since the vocabulary was learnt; the vocabulary is kept", text)
     return folder
+
+
+def tell_of_learning(lines: Iterable[str], size: int, config: TokenizerConfig, reporter: Reporter) -> None:
+    """Tell that a vocabulary is learnt, of so many lines, and how long that takes where it takes a while."""
+    what = "learning the vocabulary"
+    reporter.progress(what, 0)
+    if size >= _LONG and (tried := seconds_to_learn(islice(lines, size // _TRIED), config)) is not None:
+        reporter.progress(what, 0, status=f"takes about {duration(_TRIED * tried)}")

@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -19,9 +18,12 @@ from qkv.errors import QkvError
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.vit import ViT
 from qkv.models.weights import build
+from qkv.runtime.device import Device
 from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.arguments import checked, pictures, text
 from qkv.systems.classifier.saved import Saved
 from qkv.systems.judge import named_label
+from qkv.systems.showing import ShownModel, table
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,7 +45,14 @@ class Prediction:
     probability: float
 
 
-class Classifier:
+class Classification(list[Prediction]):
+    """What a picture may be of, best first; a notebook shows it as a table."""
+
+    def _repr_html_(self) -> str:
+        return table([(one.label, f"{one.probability:.1%}") for one in self])
+
+
+class Classifier(ShownModel[ViT]):
     """A trained classifier of pictures.
 
     Attributes:
@@ -54,11 +63,13 @@ class Classifier:
     """
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
+        self.knows = saved.knows
         self.labels, self.preprocessing, self.temperature = saved.labels, saved.preprocessing, saved.temperature
         self.model, self._engine = engine.model, engine
 
     @classmethod
-    def load(cls, folder: Path, device: str | None = None) -> "Classifier":
+    @checked
+    def load(cls, folder: Path, device: Device | None = None) -> "Classifier":
         """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
@@ -76,49 +87,48 @@ class Classifier:
     @overload
     def classify(
         self, images: Picture, top_k: int = 5, progress: Callable[[int, int], None] | None = None
-    ) -> list[Prediction]: ...
+    ) -> Classification: ...
 
     @overload
     def classify(
-        self, images: Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
-    ) -> list[list[Prediction]]: ...
+        self, images: Iterable[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
+    ) -> list[Classification]: ...
 
+    @checked
     def classify(
-        self, images: Picture | Sequence[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
-    ) -> list[Prediction] | list[list[Prediction]]:
+        self, images: Picture | Iterable[Picture], top_k: int = 5, progress: Callable[[int, int], None] | None = None
+    ) -> Classification | list[Classification]:
         """The most probable classes, best first.
 
         Args:
-            images: a picture, or a list of them, which then gives a list of lists.
+            images: a picture, or several, such as a list or a column of paths, which then give a list of lists.
             top_k: how many classes to give.
             progress: called after each batch with the pictures done, and how many there are.
 
         Raises:
-            QkvError: a picture cannot be read; the message names it.
+            QkvError: a picture is missing, is none or cannot be read; the message names it.
         """
-        if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
-            return self.classify([images], top_k, progress)[0]
-        if top_k < 1:
-            raise QkvError(f"top_k must be at least 1, not {top_k}")
-        found: list[list[Prediction]] = []
-        for answer in _good(self.stream(images, top_k)):
+        given, single = pictures(images)
+        found: list[Classification] = []
+        for answer in _good(self.stream(given, top_k)):
             found.append(answer)
             if progress is not None:
-                progress(len(found), len(images))
-        return found
+                progress(len(found), len(given))
+        return found[0] if single else found
 
     def judge(self, caption: str, images: Sequence[Image.Image]) -> list[float]:
         """The probability, for each picture, of the label that a caption names (`named_label`), as `Judge` says."""
-        label = named_label(caption, self.labels)
+        label = named_label(text(caption, "caption"), self.labels)
         return [self._probabilities(logits)[label].item() for logits in _good(self.logits(images, self._opened))]
 
-    def stream(
-        self, images: Iterable[Picture], top_k: int = 5
-    ) -> Iterator[tuple[Picture, list[Prediction] | QkvError]]:
+    @checked
+    def stream(self, images: Iterable[Picture], top_k: int = 5) -> Iterator[tuple[Picture, Classification | QkvError]]:
         """Each picture with its classes, or with what is wrong with it, in order and as soon as its batch is done."""
+        if top_k < 1:
+            raise QkvError(f"top_k must be at least 1, not {top_k}")
         whole = (_loaded(picture) for picture in images)
-        for picture, logits in self.logits(whole, self._opened):
-            yield picture, logits if isinstance(logits, QkvError) else self._best(logits, top_k)
+        answers = self.logits(whole, self._opened)
+        return ((one, found if isinstance(found, QkvError) else self._best(found, top_k)) for one, found in answers)
 
     def logits(
         self, items: Iterable[T], read: Callable[[T], Image.Image]
@@ -147,15 +157,12 @@ class Classifier:
             raise QkvError("the model's logits are not numbers (NaN): its weights are damaged, or it overflows")
         return logits
 
-    def features(self, images: Sequence[Picture]) -> Float[Tensor, "N D"]:
-        """What the classes are read from: a vector for each picture (`ViT.features`).
-
-        Raises:
-            QkvError: a picture cannot be read; the message names it.
-        """
-        found = [torch.empty(0, self.model.config.d_model)]
-        for start in range(0, len(images), _BATCH):
-            pixels = [self.preprocessing(self._opened(image)) for image in images[start : start + _BATCH]]
+    @checked
+    def features(self, images: Iterable[Picture]) -> Float[Tensor, "N D"]:
+        """What the classes are read from: a vector for each picture (`ViT.features`); errors as of `classify`."""
+        found, (given, _) = [torch.empty(0, self.model.config.d_model)], pictures(images)
+        for start in range(0, len(given), _BATCH):
+            pixels = [self.preprocessing(self._opened(image)) for image in given[start : start + _BATCH]]
             found.append(self._engine.call(self.model.features, torch.stack(pixels)).float().cpu())
         return torch.cat(found)
 
@@ -165,12 +172,12 @@ class Classifier:
     def _probabilities(self, logits: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
         return (logits / self.temperature).softmax(dim=0)
 
-    def _best(self, logits: Float[Tensor, "K"], top_k: int) -> list[Prediction]:
+    def _best(self, logits: Float[Tensor, "K"], top_k: int) -> Classification:
         best = self._probabilities(logits).topk(min(top_k, len(self.labels)))
-        return [
+        return Classification(
             Prediction(self.labels[label], probability)
             for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        )
 
 
 def _good(answers: Iterable[tuple[Any, R | QkvError]]) -> Iterator[R]:

@@ -11,9 +11,10 @@ from qkv.data.pictures.measure import Measure, measure
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.table import column_names
 from qkv.reporter import Reporter
+from qkv.systems import suggestion
 from qkv.systems.classifier.saved import Saved
-from qkv.systems.suggestion import encoder, measured, name_of, sources_of, with_corpora
 from qkv.systems.system import Asked, Suggested
+from qkv.train.config import TrainingConfig
 
 _BATCH = 128
 
@@ -52,25 +53,41 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     """The recipe that suits labelled pictures; refuses what cannot be found, and pictures none of which can be read."""
-    sources = sources_of(PictureSource, asked)
-    found = Measure.joined([measured(one, partial(measure, one, True, reporter)) for one in sources])
-    sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
-    return Suggested(sections=with_corpora(sections, sources), reason=reason, name=name_of(asked.data[0]))
+    sources = suggestion.sources_of(PictureSource, asked)
+    found = Measure.joined([suggestion.measured(one, partial(measure, one, True, reporter)) for one in sources])
+    sections = sizes(found, asked.on_accelerator, asked.initial, suggestion.steps_asked_for(asked))
+    return Suggested(
+        sections=suggestion.with_corpora(sections, sources),
+        reason=partial(reason, found),
+        name=suggestion.name_of(asked.data[0]),
+    )
 
 
-def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
-    """Sections of a recipe, without the corpus, and the reason for them in one line.
+def reason(found: Measure, config: Any, training: TrainingConfig) -> str:
+    """What is trained on so many pictures, in one line, whoever chose it."""
+    model = config.model
+    return (
+        f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
+        f"{model.image_size} pixels, {model.n_layers} layers of width {model.d_model}, "
+        f"{suggestion.steps_of(training, config.data.batch_size, found.pictures)}"
+    )
+
+
+def sizes(
+    found: Measure, on_accelerator: bool = False, initial: Saved | None = None, steps: int | None = None
+) -> dict[str, Any]:
+    """Sections of a recipe, without the corpus; for so many `steps` if they are given.
 
     A CPU is given smaller pictures, and batches in parts that several processes can share. The sizes of an `initial`
     classifier are kept; it needs fewer epochs and smaller steps than new weights.
     """
     pictures, side, channels = found.pictures, found.side, found.channels
     size = next(size for size in _SIZES if pictures <= size.pictures)
-    new = encoder(size.d_model, size.n_layers, side, channels, on_accelerator)
+    new = suggestion.encoder(size.d_model, size.n_layers, side, channels, on_accelerator)
     model = new if initial is None else asdict(initial.model)
     epochs = size.epochs if initial is None else max(size.epochs // 5, 5)
     pixels = model["image_size"]
-    steps = max(pictures * epochs // _BATCH, 300)
+    steps = steps or max(pictures * epochs // _BATCH, 300)
     parts = 1 if on_accelerator else 4
     colour = model["channels"] == 3  # letters and digits mean something else in a mirror, and are mostly grey
     augmentation = {"flip": colour, "pad": pixels // 8, "rand_augment": 2 if colour else 0, "erase": 0.25}
@@ -93,9 +110,4 @@ def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = 
     if initial is not None:
         shared = ("mean", "std", "resize", "crop", "interpolation")
         sections |= {name: getattr(initial.preprocessing, name) for name in shared}
-    reason = (
-        f"{pictures:,} pictures, mostly {side} pixels wide or high: read at {pixels} x {pixels} pixels, "
-        f"{model['n_layers']} layers of width {model['d_model']}, {steps:,} steps of {_BATCH} pictures "
-        f"({steps * _BATCH / pictures:,.0f} epochs)"
-    )
-    return sections, reason
+    return sections

@@ -14,8 +14,19 @@ from qkv.data.table import column_names
 from qkv.models.dvae import DVAEConfig
 from qkv.reporter import Reporter
 from qkv.systems.codes.saved import Saved
-from qkv.systems.suggestion import look_inside, measured, name_of, next_step, sources_of, training, with_corpora
+from qkv.systems.suggestion import (
+    look_inside,
+    measured,
+    name_of,
+    next_step,
+    sources_of,
+    steps_asked_for,
+    steps_of,
+    with_corpora,
+)
+from qkv.systems.suggestion import training as loop
 from qkv.systems.system import Asked, Suggested
+from qkv.train.config import TrainingConfig
 
 _BATCH = 64
 _PARTS = 4
@@ -58,14 +69,27 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     """The recipe that suits pictures, whatever is on them; a QkvError if there are none that can be read."""
     sources = sources_of(PictureSource, asked)
     found = Measure.joined([measured(one, partial(measure, one, False, reporter)) for one in sources])
-    sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    sections = sizes(found, asked.on_accelerator, asked.initial, steps_asked_for(asked))
     then = next_step("once each picture has captions: qkv train {data} --system painter --codes {run}", asked.data[0])
     name = f"{name_of(asked.data[0])}-codes"
-    return Suggested(sections=with_corpora(sections, sources), reason=reason, name=name, next_step=then)
+    why = partial(reason, found)
+    return Suggested(sections=with_corpora(sections, sources), reason=why, name=name, next_step=then)
 
 
-def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = None) -> tuple[dict[str, Any], str]:
-    """Sections of a recipe, without the corpus, and the reason for them in one line.
+def reason(found: Measure, config: Any, training: TrainingConfig) -> str:
+    """What is trained on so many pictures, in one line, whoever chose it."""
+    model = config.model
+    return (
+        f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
+        f"{model.image_size} pixels, {model.grid} x {model.grid} codes of {model.codes:,}, "
+        f"{steps_of(training, config.data.batch_size, found.pictures)}"
+    )
+
+
+def sizes(
+    found: Measure, on_accelerator: bool = False, initial: Saved | None = None, steps: int | None = None
+) -> dict[str, Any]:
+    """Sections of a recipe, without the corpus; for so many `steps` if they are given.
 
     A CPU is given smaller pictures, and batches in parts that several processes can share. The sizes of a model to
     start from are kept.
@@ -74,12 +98,12 @@ def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = 
     size = next(size for size in _SIZES if pictures <= size.pictures)
     model = _codebook(size, found.side, found.channels, on_accelerator) if initial is None else initial.model
     epochs = size.epochs if initial is None else max(size.epochs // 5, 1)
-    steps = max(pictures * epochs // _BATCH, 1000)
+    steps = steps or max(pictures * epochs // _BATCH, 1000)
     parts = 1 if on_accelerator else _PARTS
     sections: dict[str, Any] = {
         "data": {"batch_size": _BATCH // parts, "augmentation": {"flip": True}},
         "model": asdict(model),
-        "training": {**training(steps, parts), "weight_decay": 1e-4, "beta2": 0.999},
+        "training": {**loop(steps, parts), "weight_decay": 1e-4, "beta2": 0.999},
     }
     if model.quantiser == "vq":
         sections["penalty_warmup"] = 0  # nothing is drawn at random that would have to settle first
@@ -87,12 +111,7 @@ def sizes(found: Measure, on_accelerator: bool = False, initial: Saved | None = 
         sections |= {"penalty_warmup": steps // 10, "temperature_steps": steps // 2}
     if initial is not None:
         sections |= fitting(initial.preprocessing)
-    reason = (
-        f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
-        f"{model.image_size} pixels, {model.grid} x {model.grid} codes of {model.codes:,}, {steps:,} steps of {_BATCH} "
-        "pictures"
-    )
-    return sections, reason
+    return sections
 
 
 def _codebook(size: _Size, side: int, channels: int, on_accelerator: bool) -> DVAEConfig:

@@ -1,6 +1,6 @@
 """A caption to pictures: tokenizer, decoder and discrete VAE behind `draw`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
@@ -15,16 +15,20 @@ from qkv.data.pictures.decode import Picture, open_picture
 from qkv.data.text.padding import read_captions
 from qkv.data.text.tokenizer import Tokenizer
 from qkv.errors import QkvError
+from qkv.figures.grid import draw_side_by_side
 from qkv.generation import Guided, Sampling
 from qkv.model_directory import read_saved, read_weights
 from qkv.models.dalle import Dalle
 from qkv.models.dvae import DVAE
 from qkv.models.weights import build, part_of
+from qkv.runtime.device import Device
 from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.arguments import checked, texts
 from qkv.systems.codes.pipeline import Codes
 from qkv.systems.judge import Judge
 from qkv.systems.painter.drawing import draw_codes
 from qkv.systems.painter.saved import Saved
+from qkv.systems.showing import Pictures, ShownModel
 from qkv.systems.tokenizer import load_tokenizer
 
 DECODER, CODES = "dalle", "dvae"
@@ -66,8 +70,15 @@ class Drawing:
     codes: Int[Tensor, "N"]
     score: float | None = None
 
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        return f"<Drawing: {self.image.width} x {self.image.height} pixels{score}>"
 
-class Painter:
+    def _repr_png_(self) -> bytes:
+        return draw_side_by_side([self.image])
+
+
+class Painter(ShownModel[Dalle]):
     """A trained DALL-E.
 
     Attributes:
@@ -78,11 +89,13 @@ class Painter:
     """
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
+        self.knows = saved.knows
         self.model, self.codes, self._engine = engine.model, codes, engine
         self.tokenizer, self.guidance = tokenizer, saved.guidance
 
     @classmethod
-    def load(cls, folder: Path, device: str | None = None) -> "Painter":
+    @checked
+    def load(cls, folder: Path, device: Device | None = None) -> "Painter":
         """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
@@ -97,32 +110,34 @@ class Painter:
         return cls(saved, tokenizer, open_engine(model, device), codes)
 
     @overload
-    def draw(
+    def draw(  # pyright: ignore[reportOverlappingOverload] (a str is an iterable of str, too)
         self, captions: str, *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
-    ) -> list[Image.Image]: ...
+    ) -> Pictures: ...
 
     @overload
     def draw(
-        self, captions: list[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
-    ) -> list[list[Image.Image]]: ...
+        self, captions: Iterable[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
+    ) -> list[Pictures]: ...
 
+    @checked
     def draw(
-        self, captions: str | list[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
-    ) -> list[Image.Image] | list[list[Image.Image]]:
-        """Pictures for a caption, or for each of a list of them, which then gives a list of lists.
+        self, captions: str | Iterable[str], *, progress: Progress | None = None, **options: Unpack[DrawingOptions]
+    ) -> Pictures | list[Pictures]:
+        """Pictures for a caption, or for each of several, which then give a list of lists.
 
         The same seed gives the same picture, by itself and anywhere in a batch; more pictures leave the first as they
         were. `progress` is called with the codes chosen so far and how many there will be, of all pictures; the options
         and errors are those of `drawings`.
         """
-        if isinstance(captions, str):
-            return self.draw([captions], progress=progress, **options)[0]
-        found = self.drawings(captions, progress=progress, **options)
-        return [[drawing.image for drawing in row] for row in found]
+        given, single = texts(captions, "caption")
+        found = self.drawings(given, progress=progress, **options)
+        rows = [Pictures(drawing.image for drawing in row) for row in found]
+        return rows[0] if single else rows
 
+    @checked
     def drawings(
         self,
-        captions: Sequence[str],
+        captions: Iterable[str],
         *,
         n: int = 1,
         seed: int = 0,
@@ -139,7 +154,7 @@ class Painter:
         """Pictures with their codes, `n` for each caption.
 
         Args:
-            captions: what to draw.
+            captions: what to draw; several.
             n: pictures for each.
             seed: another seed, other pictures.
             temperature: below 1 is bolder, above 1 more varied.
@@ -160,13 +175,16 @@ class Painter:
             QkvError: a caption is empty, too long or nothing that the scorer can judge by, the prime is of another
                 size, or options contradict one another.
         """
-        if isinstance(captions, str):
+        captions, single = texts(captions, "caption")
+        if single:
             raise QkvError("drawings takes a list of captions: put a single one into a list")
         strategy = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, n=n)
         guidance = self.guidance if guidance is None else guidance
         _ = Guided(self.model.decode, guidance)  # refuses what is out of range
         if rerank and scorer is not None:
             raise QkvError("rerank and scorer are two ways to order the pictures: drop one of the two")
+        if not isinstance(scorer, Judge | None):
+            raise QkvError("scorer must be a model that judges pictures, as qkv.load gives it, such as a Classifier")
         tokens, lengths = read_captions(captions, self.tokenizer, self.model.config.text_length)
         if scorer is not None:
             for caption in captions:  # what it cannot judge by is refused before anything is drawn
@@ -216,7 +234,7 @@ class Painter:
             drawn += torch.cat(samples, dim=1)
         return drawn
 
-    def images(self, codes: Int[Tensor, "B N"]) -> list[Image.Image]:
+    def images(self, codes: Int[Tensor, "B N"]) -> Pictures:
         """The pictures of codes, row by row."""
         grid = self.model.config.grid
         return self.codes.decode(codes.unflatten(1, (grid, grid)))
@@ -227,8 +245,14 @@ class Painter:
         """Logits of every token of captions and pictures, each from what stands before it; where the model runs."""
         return self._engine.forward(captions, lengths, codes)
 
+    @checked
     def frames(self, drawing: Drawing, every: int = 1) -> Iterator[Image.Image]:
         """A picture as it forms, `every` so many codes, and whole at last; what is not drawn yet is grey."""
+        if every < 1:
+            raise QkvError(f"every must be at least 1, not {every}")
+        return self._frames(drawing, every)
+
+    def _frames(self, drawing: Drawing, every: int) -> Iterator[Image.Image]:
         cell, grid = self.codes.model.config.cell, self.codes.model.config.grid
         frame = Image.new(drawing.image.mode, drawing.image.size, (_NOT_YET,) * len(drawing.image.getbands()))
         yield frame.copy()

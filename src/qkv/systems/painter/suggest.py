@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from qkv.systems.codes.saved import Saved as SavedCodes
 from qkv.systems.painter.saved import Saved
 from qkv.systems.registry import check_system
 from qkv.systems.system import Asked, Suggested
+from qkv.train.config import TrainingConfig
 
 _PARTS = 4
 _SMALL_GRID = 8
@@ -56,16 +58,30 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     check_system(codes, CODES, "make codes of pictures", f"train one that can: {first}")
     grid = read_saved(find_model(codes), SavedCodes).model.grid
     found = suggestion.measured_captions(sources, reporter)
-    sections, reason = sizes(found, grid, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    sections = sizes(found, grid, asked.on_accelerator, asked.initial, suggestion.steps_asked_for(asked))
     sections = {"codes": codes, **suggestion.with_corpora(sections, sources)}
     name, then = suggestion.name_of(asked.data[0]), 'when this is done: qkv draw {run} "A CAPTION"'
-    return Suggested(sections=sections, reason=reason, name=name, next_step=then)
+    return Suggested(sections=sections, reason=partial(reason, found), name=name, next_step=then)
+
+
+def reason(found: CaptionMeasure, config: Any, training: TrainingConfig) -> str:
+    """What is trained on so many pictures, in one line, whoever chose it."""
+    model = config.model
+    return (
+        f"{found.pictures:,} pictures, {model.grid} x {model.grid} codes each: captions of up to {model.text_length} "
+        f"tokens, {model.n_layers} layers of width {model.d_model}, dropout {model.dropout}, "
+        f"{suggestion.steps_of(training, config.data.batch_size, found.pictures)}"
+    )
 
 
 def sizes(
-    found: CaptionMeasure, grid: int, on_accelerator: bool = False, initial: Saved | None = None
-) -> tuple[dict[str, Any], str]:
-    """Sections of a recipe, without codes and corpus, and the reason for them in one line.
+    found: CaptionMeasure,
+    grid: int,
+    on_accelerator: bool = False,
+    initial: Saved | None = None,
+    steps: int | None = None,
+) -> dict[str, Any]:
+    """Sections of a recipe, without codes and corpus; for so many `steps` if they are given.
 
     A CPU takes batches in parts that several processes can share. A painter to start from keeps its sizes and
     vocabulary, and needs fewer epochs and smaller steps than new weights.
@@ -87,7 +103,7 @@ def sizes(
         model, vocabulary = replace(initial.model, dropout=size.dropout), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4
     batch = 128 if grid <= _SMALL_GRID else 64  # a step takes as long as it has codes
-    steps = max(pictures * epochs // batch, 600)
+    steps = steps or max(pictures * epochs // batch, 600)
     parts = 1 if on_accelerator else _PARTS
     sections: dict[str, Any] = {
         "data": {"batch_size": batch // parts, "text_length": model.text_length},
@@ -95,9 +111,4 @@ def sizes(
         "model": asdict(model),
         "training": {**suggestion.training(steps, parts), "learning_rate": peak, "weight_decay": 0.01, "beta2": 0.98},
     }
-    reason = (
-        f"{pictures:,} pictures, {grid} x {grid} codes each: captions of up to {model.text_length} tokens, "
-        f"{model.n_layers} layers of width {model.d_model}, dropout {model.dropout}, {steps:,} steps of {batch} "
-        "pictures"
-    )
-    return sections, reason
+    return sections

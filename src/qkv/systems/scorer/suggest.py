@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from qkv.reporter import Reporter
 from qkv.systems import suggestion
 from qkv.systems.scorer.saved import Saved
 from qkv.systems.system import Asked, Suggested
+from qkv.train.config import TrainingConfig
 
 _PARTS = 4
 
@@ -46,16 +48,28 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     """The recipe that suits captioned pictures; a QkvError if there are none that can be read, or no captions."""
     sources = suggestion.sources_of(CaptionSource, asked)
     found = suggestion.measured_captions(sources, reporter)
-    sections, reason = sizes(found, on_accelerator=asked.on_accelerator, initial=asked.initial)
+    sections = sizes(found, asked.on_accelerator, asked.initial, suggestion.steps_asked_for(asked))
     then = 'when this is done: qkv draw PAINTER "A CAPTION" -n 16 --scorer {run}'
     name = f"{suggestion.name_of(asked.data[0])}-scorer"
-    return Suggested(sections=suggestion.with_corpora(sections, sources), reason=reason, name=name, next_step=then)
+    why = partial(reason, found)
+    return Suggested(sections=suggestion.with_corpora(sections, sources), reason=why, name=name, next_step=then)
+
+
+def reason(found: CaptionMeasure, config: Any, training: TrainingConfig) -> str:
+    """What is trained on so many pictures, in one line, whoever chose it."""
+    image, text, batch = config.model.image, config.model.text, config.data.batch_size
+    return (
+        f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high: read at {image.image_size} x "
+        f"{image.image_size} pixels, {image.n_layers} layers of width {image.d_model}; captions of up to "
+        f"{text.text_length} tokens, {text.n_layers} layers of width {text.d_model}; "
+        f"{suggestion.steps_of(training, batch, found.pictures, 'pairs')}, each told from {batch}"
+    )
 
 
 def sizes(
-    found: CaptionMeasure, on_accelerator: bool = False, initial: Saved | None = None
-) -> tuple[dict[str, Any], str]:
-    """Sections of a recipe, without the corpus, and the reason for them in one line.
+    found: CaptionMeasure, on_accelerator: bool = False, initial: Saved | None = None, steps: int | None = None
+) -> dict[str, Any]:
+    """Sections of a recipe, without the corpus; for so many `steps` if they are given.
 
     A CPU is given smaller pictures, and the batches of a step apart, so that several processes can share them; a GPU
     has them in one, where a picture is told from more captions. A scorer to start from keeps its sizes and vocabulary,
@@ -69,9 +83,9 @@ def sizes(
     if initial is not None:
         model, vocabulary = asdict(initial.model), initial.vocabulary
         epochs, peak = max(size.epochs // 5, 1), 3e-4
-    image, text = model["image"], model["text"]
+    text = model["text"]
     parts, batch = (1, _PARTS * size.batch) if on_accelerator else (_PARTS, size.batch)
-    steps = max(pictures * epochs // (parts * batch), 300)
+    steps = steps or max(pictures * epochs // (parts * batch), 300)
     sections: dict[str, Any] = {
         "data": {"batch_size": batch, "text_length": text["text_length"]},
         "tokenizer": {"vocabulary": vocabulary},
@@ -80,14 +94,7 @@ def sizes(
     }
     if initial is not None:
         sections |= fitting(initial.preprocessing)
-    pixels = image["image_size"]
-    reason = (
-        f"{pictures:,} pictures, mostly {found.side} pixels wide or high: read at {pixels} x {pixels} pixels, "
-        f"{image['n_layers']} layers of width {image['d_model']}; captions of up to {text['text_length']} tokens, "
-        f"{text['n_layers']} layers of width {text['d_model']}; {steps:,} steps of {parts * batch} pairs, each told "
-        f"from {batch}"
-    )
-    return sections, reason
+    return sections
 
 
 def _model(size: _Size, found: CaptionMeasure, on_accelerator: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def explain(
         QkvError: the text is empty or longer than the model takes at once, or the model lacks the language or has no
             attention.
     """
+    to, from_ = translator.languages(to, from_)
     translation = translator.translate(text, to, from_)
     if "empty" in translation.flags:
         raise QkvError("there is nothing to explain: the sentence is empty")

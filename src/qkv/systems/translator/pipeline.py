@@ -1,7 +1,7 @@
 """Text in one language to text in another: tokenizer, model and generation behind `translate`."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 import torch
 from torch import Tensor
 
-from qkv.config import nearest
+from qkv import languages
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.padding import pad
 from qkv.data.text.tokenizer import BEGIN, END
@@ -17,7 +17,11 @@ from qkv.errors import QkvError
 from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import CONFIG, read_saved, read_weights
 from qkv.models.weights import build
+from qkv.runtime.device import Device
 from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.arguments import checked, texts
+from qkv.systems.arguments import text as one_text
+from qkv.systems.showing import ShownModel
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Model, Saved, make_model
@@ -42,7 +46,7 @@ class _Job:
     prefix: tuple[int, ...] = ()  # token ids with which its translation begins
 
 
-class Translator:
+class Translator(ShownModel[Model]):
     """A trained translator.
 
     Attributes:
@@ -52,11 +56,13 @@ class Translator:
     """
 
     def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
+        self.knows = saved.knows
         self.codec, self.max_source_tokens = codec, saved.longest_source
         self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
 
     @classmethod
-    def load(cls, folder: Path, device: str | None = None) -> "Translator":
+    @checked
+    def load(cls, folder: Path, device: Device | None = None) -> "Translator":
         """Read a model folder; runs on the accelerator, if there is one, unless `device` is given.
 
         Raises:
@@ -85,7 +91,7 @@ class Translator:
     @overload
     def translate(
         self,
-        text: Sequence[str],
+        text: Iterable[str],
         to: str,
         from_: str | None = ...,
         *,
@@ -93,9 +99,10 @@ class Translator:
         **options: Unpack[DecodingOptions],
     ) -> list[Translation]: ...
 
+    @checked
     def translate(
         self,
-        text: str | Sequence[str],
+        text: str | Iterable[str],
         to: str,
         from_: str | None = None,
         *,
@@ -105,25 +112,27 @@ class Translator:
         """Translate one text, or several together, which is quicker. The others do not change a text's translation.
 
         Args:
-            text: any text. One that is longer than the model can take is split by sentence, and joined again.
-            to: the language to translate into.
+            text: any text, or several: a list, a generator, a column of a table. One that is longer than the model can
+                take is split by sentence, and joined again.
+            to: the language to translate into, by its code or name.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
             options: how to search, see `Decoding`.
 
         Returns:
-            A translation for a string, a list of them in the same order for a sequence.
+            A translation for a string, a list of them in the same order for several.
 
         Raises:
-            QkvError: the model lacks the language, or options contradict one another.
+            QkvError: a text is missing or is none, the model lacks the language, an option is unknown, or options
+                contradict one another.
         """
-        self.check_languages(to, from_)
+        given, single = texts(text)
+        to, _ = self.languages(to, from_)
         decoding = Decoding(**options)
-        texts = [text] if isinstance(text, str) else text
         prefix = self._prefix(decoding)
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
         plans: list[tuple[list[str], list[_Job | None]]] = []
-        for parts in self._split(texts, to):
+        for parts in self._split(given, to):
             todo = self._jobs(parts, to)
             if first := next(filter(None, todo), None):
                 todo[todo.index(first)] = replace(first, prefix=prefix)
@@ -134,26 +143,31 @@ class Translator:
             combine(parts, [jobs[job] if job else [] for job in todo], decoding.n_best, decoding.score_penalty)
             for parts, todo in plans
         ]
-        return results[0] if isinstance(text, str) else results
+        return results[0] if single else results
 
+    @checked
     def stream(self, text: str, to: str, from_: str | None = None) -> Iterator[str]:
         """Translate greedily, piece by piece; together the pieces are `translate(text, to, beam_size=1)`."""
-        self.check_languages(to, from_)
+        text = one_text(text)
+        to, _ = self.languages(to, from_)
         return self._stream(text, to)
 
-    def check_languages(self, to: str, from_: str | None = None) -> None:
-        """Refuse what the model is not trained for, naming what there is and the nearest to what was asked for."""
-        if to not in self.codec.targets:
-            raise QkvError(f"the model does not translate into {to!r}; {_known(to, self.codec.targets)}")
+    def languages(self, to: str, from_: str | None = None) -> tuple[str, str | None]:
+        """The model's own codes of languages, which may go by any of their codes and names ("DE", "deu", "German").
+
+        Raises:
+            QkvError: the model is not trained for them; the message names what there is and the nearest.
+        """
+        to = languages.find(to, self.codec.targets, "the model does not translate into")
         if from_ is None:
-            return
-        if from_ not in self.codec.sources:
-            raise QkvError(f"the model does not translate from {from_!r}; {_known(from_, self.codec.sources)}")
+            return to, None
+        from_ = languages.find(from_, self.codec.sources, "the model does not translate from")
         if from_ == to:
             raise QkvError(f"the text is in {to!r} already: name another language to translate into")
         if (from_, to) not in self.codec.directions:
             others = [source for source, target in self.codec.directions if target == to]
             raise QkvError(f"the model translates into {to!r} from {', '.join(others)} only, not from {from_!r}")
+        return to, from_
 
     def _prefix(self, decoding: Decoding) -> tuple[int, ...]:
         [prefix] = self.codec.encode_target([decoding.prefix])
@@ -245,12 +259,6 @@ class Translator:
 def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
     length, repeated = len(hypothesis.tokens) + hypothesis.finished, goes_round(hypothesis.tokens, job.source)
     return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished)
-
-
-def _known(language: str, known: Sequence[str]) -> str:
-    hint = nearest(language, known)
-    choice = f"choose from {', '.join(sorted(known))}"
-    return hint if hint == choice else f"{hint} {choice}"
 
 
 Pipeline = Translator

@@ -39,6 +39,7 @@ def report(
         QkvError: there is nothing to translate, the two do not belong together, or the model does not know a language.
     """
     from_, to = direction
+    to, _ = translator.languages(to, from_)
     translations = translator.translate(sources, to, from_, beam_size=beam_size, progress=progress)
     return TranslatorReport(
         lines=len(sources),

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from itertools import zip_longest
 from typing import Any
 
+from qkv.systems.showing import table
 from qkv.systems.translator.sentences import join
 
 _LONGEST_BLOCK, _REPETITIONS, _SHORTEST_LOOP = 16, 3, 6
@@ -30,6 +32,12 @@ class Translation:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        """The text and its flags, or a table of the alternatives, for a notebook."""
+        if self.n_best:
+            return table([(one.text, f"{one.score:.2f} {', '.join(one.flags)}".strip()) for one in self.n_best])
+        return f'<div dir="auto">{escape(self.text)}</div><small>{escape(", ".join(self.flags))}</small>'
 
     def to_json(self) -> dict[str, Any]:
         """Text, score and flags as JSON values, and the alternatives where there are any."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, get_args
 
-from qkv.config import assign, parse
+from qkv import languages
+from qkv.config import parse
 from qkv.data.lines import read_lines
 from qkv.data.parallel.config import CorpusConfig, directions_of
 from qkv.data.parallel.readers import is_language, measure, read_languages, read_rows
@@ -17,6 +19,7 @@ from qkv.reporter import Reporter
 from qkv.systems import suggestion
 from qkv.systems.system import Asked, Suggested
 from qkv.systems.translator.saved import Saved
+from qkv.train.config import TrainingConfig
 
 STEP_TOKENS = 4096
 _CHARACTERS_PER_TOKEN = 4
@@ -60,17 +63,34 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
 
 def suggest(asked: Asked, reporter: Reporter) -> Suggested:
     """The recipe that suits parallel text; refuses text that cannot be read, or whose languages are not named."""
-    corpus = _corpus(asked.data, asked.options.get("from", ""), asked.options.get("to", ""))
-    assigned = assign({}, (one for one in asked.assignments if one.startswith("model.kind=")))
-    kind = assigned["model"]["kind"] if assigned else None
-    rows = islice(read_rows(corpus, read_languages(corpus)), _LOOKED_AT)
-    needed = needed_vocabulary(chain.from_iterable(rows))
-    sections, reason = sizes(
-        *measure(corpus), kind, on_accelerator=asked.on_accelerator, initial=asked.initial, needed=needed
+    named = asked.options.get("from", ""), asked.options.get("to", "")
+    corpora = suggestion.corpora_of(CorpusConfig, asked) or [_corpus(asked.data, *named)]
+    pairs, characters = map(sum, zip(*map(measure, corpora)))
+    rows = chain.from_iterable(read_rows(corpus, read_languages(corpus)) for corpus in corpora)
+    sections = sizes(
+        pairs,
+        characters,
+        suggestion.assigned(asked, "model.kind"),
+        on_accelerator=asked.on_accelerator,
+        initial=asked.initial,
+        needed=needed_vocabulary(chain.from_iterable(islice(rows, _LOOKED_AT))),
+        steps=suggestion.steps_asked_for(asked),
     )
-    train = [{name: value for name, value in asdict(corpus).items() if value is not None}]
+    train = [{name: value for name, value in asdict(corpus).items() if value is not None} for corpus in corpora]
     sections = {**sections, "data": {"train": train, **sections["data"]}}
-    return Suggested(sections=sections, reason=reason, name=suggestion.name_of(asked.data[0]))
+    why = partial(reason, pairs, characters)
+    return Suggested(sections=sections, reason=why, name=suggestion.name_of(asked.data[0]))
+
+
+def reason(pairs: int, characters: int, config: Any, training: TrainingConfig) -> str:
+    """What is trained on so many pairs, in one line, whoever chose it."""
+    model, tokens = config.model, config.data.batch_tokens * training.accumulate
+    epochs = training.max_steps * tokens * _CHARACTERS_PER_TOKEN / max(characters, 1)
+    return (
+        f"{pairs:,} pairs: {model.n_layers}+{model.n_layers} layers of width {model.d_model}, a vocabulary of up to "
+        f"{config.tokenizer.vocabulary:,}, dropout {model.dropout}, up to {training.max_steps:,} steps of {tokens:,} "
+        f"tokens (about {epochs:,.{0 if epochs >= 1 else 2}f} epochs)"
+    )
 
 
 def sizes(
@@ -81,8 +101,9 @@ def sizes(
     on_accelerator: bool = False,
     initial: Saved | None = None,
     needed: int = 0,
-) -> tuple[dict[str, Any], str]:
-    """Sections of a recipe, without the corpus, and the reason for them in one line.
+    steps: int | None = None,
+) -> dict[str, Any]:
+    """Sections of a recipe, without the corpus; for so many `steps` if they are given.
 
     The vocabulary has no fewer pieces than are `needed`. `characters` counts the longer side of the corpus. A CPU takes
     the tokens of a step in smaller batches, which suit its caches and which several processes can share. The sizes of
@@ -92,7 +113,7 @@ def sizes(
     size = next(size for size in _SIZES if pairs <= size.pairs)
     epochs = size.epochs if initial is None else size.epochs // 4
     steps_per_epoch = max(characters / _CHARACTERS_PER_TOKEN / STEP_TOKENS, 1)
-    steps = int(min(max(steps_per_epoch * epochs, 600), 200_000))
+    steps = steps or int(min(max(steps_per_epoch * epochs, 600), 200_000))
     parts = 1 if on_accelerator else 4
     model, peak = _new_model(size, kind), 2e-3 if size.d_model <= 256 else 7e-4
     vocabulary = suggestion.vocabulary(size.vocabulary, needed)
@@ -100,7 +121,7 @@ def sizes(
         vocabulary, peak = initial.vocabulary, 5e-4
         if kind in (None, initial.model.kind):  # another kind's fields would be unknown; training refuses the kind
             model = asdict(initial.model)
-    sections = {
+    return {
         "tokenizer": {"vocabulary": vocabulary, "sampling": 0.1},
         "data": {"batch_tokens": STEP_TOKENS // parts},
         "model": {**model, "dropout": size.dropout},
@@ -114,11 +135,6 @@ def sizes(
             "patience": 6,
         },
     }
-    reason = (
-        f"{pairs:,} pairs: {model['n_layers']}+{model['n_layers']} layers of width {model['d_model']}, a vocabulary of "
-        f"up to {vocabulary:,}, dropout {size.dropout}, up to {steps:,} steps of {STEP_TOKENS:,} tokens"
-    )
-    return sections, reason
 
 
 def _new_model(size: _Size, kind: str | None) -> dict[str, Any]:
@@ -133,7 +149,8 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
     if len(files) > 2:
         raise QkvError(f"give one table or two line-aligned files, not {len(files)}; a recipe may name more")
     known = _named_languages(data[0]) if len(files) == 1 else ()
-    if from_ and from_.casefold() == to.casefold():
+    from_, to = (_code(name, known) for name in (from_, to))
+    if from_ and from_ == to:
         raise QkvError(f"--from and --to are both {from_}: a translator needs two languages, such as --from en --to ko")
     if not (from_ and to) and not (known and from_ == to == ""):
         raise QkvError(f"{files[0]} needs --from and --to, such as --from en --to ko")
@@ -149,6 +166,14 @@ def _corpus(data: Sequence[Path], from_: str, to: str) -> CorpusConfig:
     corpus = parse(CorpusConfig, fields, " and ".join(files))
     directions_of(corpus, read_languages(corpus))  # refuses a language that the table has not
     return corpus
+
+
+def _code(name: str, known: Sequence[str]) -> str:
+    """What the data calls a language, or is to: the user may call it by its name."""
+    try:
+        return languages.find(name, known)
+    except QkvError:
+        return languages.code(name)
 
 
 def _named_languages(path: Path) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ Output = Annotated[
 
 
 def translate(
-    to: Annotated[str, typer.Option(help="Language to translate into.")],
+    to: Annotated[str, typer.Option(help="Language to translate into: de, German or Deutsch.")],
     words: Words = None,
     from_: Annotated[str | None, typer.Option("--from", help="Language of the text; checked if given.")] = None,
     input_: Annotated[Path | None, typer.Option("--input", help="UTF-8 text file; .gz is unpacked.")] = None,
@@ -85,7 +85,7 @@ def translate(
     if n_best > 1 and not as_json:
         raise QkvError("--n-best gives several translations of a line: add --json, which puts them on one line")
     translator = _load(model, named=bool(words) and words[0] == model)
-    translator.check_languages(to, from_)
+    to, from_ = translator.languages(to, from_)
     options = {"to": to, "from_": from_, **vars(decoding)}
     work = formatter(translator, as_json, options)
     if input_ is not None and output is not None:
@@ -163,6 +163,8 @@ def evaluate(
     if len(sources) != len(references):
         raise QkvError(f"{src} has {len(sources):,} lines, {ref} has {len(references):,}: line n must belong to line n")
     translator = Translator.load(find_model(model))
+    to, known = translator.languages(to, from_)
+    from_ = known or from_
     with TerminalReporter() as reporter:
         progress = partial(reporter.progress, f"tokens of {src.name}")
         found = report(translator, sources, references, (from_, to), beam_size, progress)
@@ -202,7 +204,9 @@ def explain(
         raise QkvError(f"{model} is {SYSTEM.called}: say which language to translate into with --to")
     check_target("--out", out, ".png")
     sentence = without_surrogates(sentence)
-    translation, record = explaining.explain(Translator.load(find_model(model)), sentence, to, from_)
+    translator = Translator.load(find_model(model))
+    to, from_ = translator.languages(to, from_)
+    translation, record = explaining.explain(translator, sentence, to, from_)
     record = record if pieces else record.words()
     drawing = draw_translation(record, out, layer=layer, head=head, heading=(sentence, translation.text))
     if weights is not None:
