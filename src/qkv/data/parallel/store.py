@@ -19,7 +19,7 @@ from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.data.parallel.config import CorpusConfig
 from qkv.data.parallel.readers import read_languages, read_rows
 from qkv.data.randomness import hash_text
-from qkv.data.text.tokenizer import Tokenizer
+from qkv.data.text.tokenizer import READING, Tokenizer
 from qkv.errors import QkvError
 from qkv.files import atomic_folder
 from qkv.reporter import Reporter
@@ -106,7 +106,7 @@ class TokenStore(Store):
     def open(cls, texts: TextStore, tokenizers: Sequence[Tokenizer], cache: Path, reporter: Reporter) -> "TokenStore":
         """The store in `cache`, made if need be; `tokenizers` are those of the text store's columns."""
         protos = [tokenizer.to_bytes() for tokenizer in tokenizers]
-        folder = cache / f"tokens-{digest(_FORMAT, texts.folder.name, protos)}"
+        folder = cache / f"tokens-{digest(_FORMAT, READING, texts.folder.name, protos)}"
         if (table := read_arrow(folder / "tokens.arrow")) is None:
             table = _write_tokens(texts, tokenizers, folder, reporter)
         return cls(folder, table)
