@@ -5,9 +5,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
-# Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt but for ZWNJ and ZWJ (U+200C, U+200D), which join or
-# part the letters around them: soft hyphen, grapheme joiner, zero-width space, word joiner, byte order mark, marks of
-# direction, variation selectors, tags, fillers, and what is reserved for more of such.
+# Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt but for ZWNJ and ZWJ (U+200C, U+200D), which
+# join or part the letters around them: soft hyphen, grapheme joiner, zero-width space, word joiner, byte order mark,
+# marks of direction, variation selectors, tags, fillers, and what is reserved for more of such.
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -20,7 +20,7 @@ def without_ignorable(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Text in Unicode's form NFC and without ignorable characters: equal for texts that look alike."""
+    """Text in Unicode's form NFC and without ignorable characters: so that look-alikes are equal."""
     return text if text.isascii() else unicodedata.normalize("NFC", without_ignorable(text))
 
 

@@ -178,6 +178,8 @@ def _print_report(title: str, found: "TranslatorReport") -> None:
     print_table(Table(("metric", "score", "95 % interval"), rows))
     for metric in found.metrics:
         print(f"{metric.name}|{metric.signature}")
+    for note in found.notes:
+        print(f"note: {note}")
     if found.flags:
         print("flags: " + ", ".join(f"{name} {count:,}" for name, count in Counter(found.flags).most_common()))
 
