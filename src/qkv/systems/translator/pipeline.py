@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack, overload
 
 import torch
 from torch import Tensor
 
+from qkv.characters import without_ignorable
 from qkv.config import nearest
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.padding import pad
@@ -18,6 +20,7 @@ from qkv.generation import Greedy, Hypothesis, Sampling, generate, stream
 from qkv.model_directory import CONFIG, read_saved, read_weights
 from qkv.models.weights import set_weights
 from qkv.runtime.engine import Engine, open_engine
+from qkv.systems.translator.boundaries import sentences
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Model, Saved, make_model
@@ -105,7 +108,8 @@ class Translator:
         """Translate one text, or several together, which is quicker. The others do not change a text's translation.
 
         Args:
-            text: any text. One that is longer than the model can take is split by sentence, and joined again.
+            text: any text. Sentences are translated one by one, those that are longer than the model can take in parts,
+                and joined again.
             to: the language to translate into.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
@@ -169,16 +173,19 @@ class Translator:
         ]
 
     def _split(self, texts: Sequence[str], to: str) -> list[list[str]]:
-        """Each text in parts that the model can take."""
+        """Each text in its sentences, and these in parts that the model can take."""
         [nothing] = self.codec.encode_source([""], to)
         room = max(self.max_source_tokens - len(nothing), 1)
 
         def count(parts: Sequence[str]) -> list[int]:
             return [len(source) - len(nothing) for source in self.codec.encode_source(parts, to)]
 
+        texts = [without_ignorable(text) for text in texts]
+        whole = [[text] if is_blank(text) else sentences(text) for text in texts]
+        counts = iter(count([*chain.from_iterable(whole)]))
         return [
-            split(text, count, room) if n > room and not is_blank(text) else [text]
-            for text, n in zip(texts, count(texts), strict=True)
+            [part for sentence in row for part in (split(sentence, count, room) if next(counts) > room else [sentence])]
+            for row in whole
         ]
 
     def _search(self, jobs: dict[_Job, list[Candidate]], decoding: Decoding, progress: Progress | None) -> None:

@@ -17,9 +17,10 @@ class Translation:
     Attributes:
         score: log P / length ** length_penalty in nats, where the length counts tokens, end tokens included; the
             closer to 0 the surer was the model. 0.0 for an empty text.
-        flags: what a reader should know, in this order: "split" (the text was longer than the model can take, was
-            translated in parts and joined again), "repeated" (the translation goes round in a loop that the text does
-            not have), "empty" (there was nothing to translate), "length_limit" (a part was cut at the length limit).
+        flags: what a reader should know, in this order: "split" (the text was translated in parts, which do not know of
+            one another, and joined again: it has several sentences, or one that is longer than the model can take),
+            "repeated" (the translation goes round in a loop that the text does not have), "empty" (there was nothing to
+            translate), "length_limit" (a part was cut at the length limit).
         n_best: the alternatives, best first, beginning with this one; empty unless several were asked for.
     """
 
