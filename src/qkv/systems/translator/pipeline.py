@@ -1,5 +1,6 @@
 """Text in one language to text in another: tokenizer, model and generation behind `translate`."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from qkv.models.weights import set_weights
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.translator.boundaries import sentences
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
+from qkv.systems.translator.doubts import Doubts
+from qkv.systems.translator.profile import Profile
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Model, Saved, make_model
 from qkv.systems.translator.sentences import is_blank, separator, split
@@ -43,6 +46,7 @@ class _Job:
     source: tuple[int, ...]  # its token ids
     size: int  # tokens or characters, the fewer: text spelled in bytes needs no translation of as many tokens
     prefix: tuple[int, ...] = ()  # token ids with which its translation begins
+    least_score: float = -math.inf  # below which its translation is unsure
 
 
 class Translator:
@@ -54,9 +58,10 @@ class Translator:
         max_source_tokens: longer sources, tag and end token included, are split.
     """
 
-    def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
+    def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model], profile: Profile | None = None) -> None:
         self.codec, self.max_source_tokens = codec, saved.longest_source
         self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
+        self._doubts = Doubts(saved.limits, profile)
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Translator":
@@ -72,7 +77,7 @@ class Translator:
             raise QkvError(f"{folder / CONFIG}: {said}; restore the folder")
         model = make_model(saved.model, saved.vocabulary, saved.target_vocabulary)
         set_weights(model, read_weights(folder), str(folder))
-        return cls(saved, codec, open_engine(model, device))
+        return cls(saved, codec, open_engine(model, device), Profile.load(folder, codec.vocabulary))
 
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload] (a str is a sequence of str, too)
@@ -126,17 +131,21 @@ class Translator:
         texts = [text] if isinstance(text, str) else text
         prefix = self._prefix(decoding)
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
-        plans: list[tuple[list[str], list[_Job | None]]] = []
+        plans: list[tuple[list[str], list[_Job | None], str | None]] = []
+        sources = [from_] if from_ else [source for source, target in self.codec.directions if target == to]
         for parts in self._split(texts, to):
-            todo = self._jobs(parts, to)
+            todo = self._jobs(parts, to, sources, decoding)
+            read = chain.from_iterable(self._bare(job.source) for job in todo if job is not None)
+            language = self._doubts.language([*read], sources)
             if first := next(filter(None, todo), None):
                 todo[todo.index(first)] = replace(first, prefix=prefix)
             jobs.update((job, []) for job in todo if job is not None)
-            plans.append((parts, todo))
+            plans.append((parts, todo, language))
         self._search(jobs, decoding, progress)
+        n_best, penalty = decoding.n_best, decoding.score_penalty
         results = [
-            combine(parts, [jobs[job] if job else [] for job in todo], decoding.n_best, decoding.score_penalty)
-            for parts, todo in plans
+            combine(parts, [jobs[job] if job else [] for job in todo], n_best, penalty, language)
+            for parts, todo, language in plans
         ]
         return results[0] if isinstance(text, str) else results
 
@@ -165,12 +174,18 @@ class Translator:
             raise QkvError(f"the prefix has {len(prefix)} tokens: max_length must be above, not {decoding.max_length}")
         return tuple(prefix)
 
-    def _jobs(self, parts: Sequence[str], to: str) -> list[_Job | None]:
+    def _jobs(self, parts: Sequence[str], to: str, sources: Sequence[str], decoding: Decoding) -> list[_Job | None]:
         """What there is to do for each part; None for a part that holds nothing."""
-        return [
-            None if is_blank(part) else _Job(tuple(source), min(len(source), len(part)))
-            for part, source in zip(parts, self.codec.encode_source(parts, to), strict=True)
-        ]
+        jobs = list[_Job | None]()
+        for part, source in zip(parts, self.codec.encode_source(parts, to), strict=True):
+            least = self._doubts.least_score(part, self._bare(source), sources, to, decoding)
+            size = min(len(source), len(part))
+            jobs.append(None if is_blank(part) else _Job(tuple(source), size, least_score=least))
+        return jobs
+
+    def _bare(self, source: Sequence[int]) -> Sequence[int]:
+        """Without tag and END."""
+        return source[int(self.codec.target_tags) : -1]
 
     def _split(self, texts: Sequence[str], to: str) -> list[list[str]]:
         """Each text in its sentences, and these in parts that the model can take."""
@@ -229,7 +244,7 @@ class Translator:
     def _stream(self, text: str, to: str) -> Iterator[str]:
         [parts] = self._split([text], to)
         before, last = "", ""  # the part before, and the last character that was given
-        for part, job in zip(parts, self._jobs(parts, to), strict=True):
+        for part, job in zip(parts, self._jobs(parts, to, (), Decoding()), strict=True):
             shown = 0
             for so_far in self._stream_part(job) if job else ():
                 if new := so_far[shown:]:
@@ -251,7 +266,8 @@ class Translator:
 
 def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
     length, repeated = len(hypothesis.tokens) + hypothesis.finished, goes_round(hypothesis.tokens, job.source)
-    return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished)
+    unsure = hypothesis.log_probability < job.least_score * length
+    return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished, unsure)
 
 
 def _known(language: str, known: Sequence[str]) -> str:

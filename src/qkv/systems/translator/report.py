@@ -9,6 +9,7 @@ from qkv.data.parallel.vocabulary import Direction
 from qkv.metrics.translation import Metric, corpus_bleu, notes, score
 from qkv.systems.translator.decoding import Decoding
 from qkv.systems.translator.pipeline import Progress, Translator
+from qkv.systems.translator.result import Translation
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def report(
 
 def greedy_bleu(
     translator: Translator, sources: Sequence[str], references: Sequence[str], direction: Direction
-) -> float:
-    """What `report` gives as BLEU for a beam of one, without all the rest: quick enough to be watched in training."""
+) -> tuple[float, list[Translation]]:
+    """What `report` gives as BLEU for a beam of one, and the translations: quick enough to be watched in training."""
     from_, to = direction
     translations = translator.translate(sources, to, from_, beam_size=1)
-    return corpus_bleu([translation.text for translation in translations], references, to)
+    return corpus_bleu([translation.text for translation in translations], references, to), translations
