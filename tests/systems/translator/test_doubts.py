@@ -3,7 +3,9 @@
 import json
 import math
 import random
+import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,28 @@ def test_limits_lie_where_few_of_validation_are_below(folder: Path) -> None:
         found = translator.translate(TEXTS["fr"][:20], "en", "fr", beam_size=beam_size)
         scores = np.sort([one.score for one in found])
         assert scores[0] <= of["fr-en"] <= scores[1] + 1e-4
+
+
+def test_the_script_does_the_same(
+    folder: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(model_folder, tmp_path / "model")
+    files = {
+        kind: [f"{language}={tmp_path / kind}.{language}" for language in LANGUAGES] for kind in ("train", "validation")
+    }
+    for language, of in TEXTS.items():
+        (tmp_path / f"train.{language}").write_text("".join(f"{line}\n" for line in of))
+        (tmp_path / f"validation.{language}").write_text("".join(f"{line}\n" for line in of[:20]))
+    given = ["--train", *files["train"], "--validation", *files["validation"]]
+    monkeypatch.setattr(sys, "argv", ["calibrate", str(tmp_path / "model"), *given])
+    runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "calibrate_translator.py"), run_name="__main__")
+    for name in (CONFIG, PROFILE):
+        assert (tmp_path / "model" / name).read_bytes() == (folder / name).read_bytes()
+    assert "score: en-de -" in capsys.readouterr().out
 
 
 def test_a_language_without_text_is_named(model_folder: Path, tmp_path: Path) -> None:
