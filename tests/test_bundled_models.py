@@ -45,6 +45,17 @@ def test_the_translator_translates() -> None:
     assert translator.translate("Two dogs are playing in the snow.", to="de").text == "Zwei Hunde spielen im Schnee."
 
 
+def test_the_translator_knows_what_it_does_not_know() -> None:
+    translator = qkv.load("multi30k")
+    assert isinstance(translator, Translator)
+    captions = {"en": "A man in a blue shirt is standing on a ladder.", "de": "Ein Junge spielt im Wasser."}
+    assert translator.translate(captions["en"], to="de", from_="en").flags == ()
+    assert translator.translate(captions["de"], to="en").flags == ()
+    assert "unsure" in translator.translate("The president signed the law.", to="de").flags
+    same = translator.translate(captions["de"], to="de")
+    assert "language" in same.flags and same.language == "de"
+
+
 def test_the_classifier_classifies() -> None:
     classifier = qkv.load("fashion-mnist")
     assert isinstance(classifier, Classifier)

@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import unicodedata
 
 import pytest
 import sacrebleu
@@ -41,6 +42,23 @@ def test_table(qkv_command, model_folder, test_set):
     done = qkv_command("eval", model_folder, *test_set, "--beam-size", 1)
     assert (done.status, done.err) == (0, "")
     assert all(word in done.out for word in ("BLEU", "chrF2", "TER", "±", "tok:13a", "beam 1", "4 lines"))
+
+
+def test_a_decomposed_reference_scores_as_the_same_text_and_a_note_names_its_form(
+    qkv_command, model_folder, test_set, tmp_path
+):
+    reference = tmp_path / "decomposed"
+    reference.write_text("".join(unicodedata.normalize("NFD", f"{line}\n") for line in lines("de", 4)))
+    results = [
+        json.loads(qkv_command("eval", model_folder, *test_set, *more, "--json").out)
+        for more in ([], ["--ref", reference])
+    ]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0]["notes"] == []
+    [note] = results[1]["notes"]
+    assert note == "the references are in NFD of Unicode, not in NFC: they were put into NFC before scoring"
+    done = qkv_command("eval", model_folder, *test_set, "--ref", reference)
+    assert f"note: {note}\n" in done.out
 
 
 def test_errors(qkv_command, model_folder, test_set, tmp_path):

@@ -11,7 +11,7 @@ from qkv.errors import QkvError
 from qkv.files import regular
 from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_weights, write_model
 
-_OF_DATA = ("temperature", "max_source_tokens")  # found on the training or validation data, not chosen
+_OF_DATA = ("temperature", "max_source_tokens", "limits")  # found on the training or validation data, not chosen
 
 
 def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
@@ -48,7 +48,7 @@ def _check_alike(first: Path, other: Path) -> None:
     """Refuse models that differ in more than weights, rates of dropout, calibration and what is written about them."""
     ours, theirs = (flat(read_config(folder)) for folder in (first, other))
     for name in sorted(ours.keys() & theirs.keys()):  # a field that one lacks is newer than it is
-        if ours[name] != theirs[name] and "drop" not in name and name not in _OF_DATA:
+        if ours[name] != theirs[name] and "drop" not in name and name.split(".")[0] not in _OF_DATA:
             values = f"{name} is {theirs[name]!r} in one, {ours[name]!r} in the other"
             raise QkvError(f"{other} and {first} cannot be averaged: {values}")
     for path in sorted(first.glob("*.model")):

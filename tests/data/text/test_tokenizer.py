@@ -43,6 +43,26 @@ def test_no_text_is_unknown_or_special(tokenizer: Tokenizer) -> None:
         assert not special & set(ids)
 
 
+@pytest.mark.parametrize("hidden", ["\u00ad", "\u200b", "\u2060", "\u2066", "\u200e", "\ufeff", "\ufe0f", "\U000e0041"])
+def test_characters_that_nobody_sees_change_no_token(tokenizer: Tokenizer, hidden: str) -> None:
+    texts = [hidden + hidden.join(line) + hidden for line in LINES[:4]]
+    assert tokenizer.encode(texts) == tokenizer.encode(LINES[:4])
+    sampled = [tokenizer.encode_sampled(lines, alpha=0.3, seed=3) for lines in (texts, LINES[:4])]
+    assert sampled[0] == sampled[1]
+
+
+@pytest.mark.parametrize("kind", ["nmt_nfkc", "identity"])
+def test_characters_that_nobody_sees_are_not_learnt(kind: Literal["nmt_nfkc", "identity"]) -> None:
+    config = TokenizerConfig(vocabulary=298, normalization=kind)
+    hidden = Tokenizer.train([line.replace("e", "e\u00ad").replace("a", "\u2066a") for line in LINES], config)
+    assert hidden.to_bytes() == Tokenizer.train(LINES, config).to_bytes()
+
+
+def test_joiners_stay_since_they_are_seen(tokenizer: Tokenizer) -> None:
+    [joined, parted] = tokenizer.encode(["क्\u200dष", "क्ष"])
+    assert joined != parted
+
+
 def test_special_tokens_leave_no_trace(tokenizer: Tokenizer) -> None:
     [ids] = tokenizer.encode(["A man rides."])
     assert tokenizer.decode([[BEGIN, tokenizer.tag("de"), *ids, END, PAD, PAD]]) == ["A man rides."]

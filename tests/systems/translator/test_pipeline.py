@@ -67,6 +67,22 @@ def test_over_long_text_is_the_translations_of_its_sentences(translator):
     assert not any("split" in part.flags for part in parts)
 
 
+@pytest.mark.parametrize("between", ["\n", " ", "\r\n", "\u2028", " \u00ad", "\u200b \u2060"])
+def test_short_text_of_several_sentences_too(translator, between):
+    sentences = ["Two dogs are playing.", "A man is singing.", "A girl walks."]
+    parts = translator.translate(sentences, to="de", beam_size=1)
+    whole = translator.translate(between.join(sentences), to="de", beam_size=1)
+    assert whole.text == " ".join(part.text for part in parts if part.text)
+    assert "split" in whole.flags and not any("split" in part.flags for part in parts)
+    assert "".join(translator.stream(between.join(sentences), to="de")) == whole.text
+
+
+def test_characters_that_nobody_sees_change_nothing(translator):
+    hidden = "\ufeff" + "\u00ad".join(SENTENCE) + "\u2069"
+    assert translator.translate(hidden, to="de") == translator.translate(SENTENCE, to="de")
+    assert "".join(translator.stream(hidden, to="de")) == "".join(translator.stream(SENTENCE, to="de"))
+
+
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 def test_any_text_streams_to_its_greedy_translation(translator, alphabet):
     for length in (2, 30):

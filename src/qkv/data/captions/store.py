@@ -17,7 +17,7 @@ from qkv.data.cache import digest, read_arrow, write_arrow
 from qkv.data.captions.sources import CaptionedPictures
 from qkv.data.pictures.sources import Indices
 from qkv.data.text.padding import pad_captions
-from qkv.data.text.tokenizer import Tokenizer
+from qkv.data.text.tokenizer import READING, Tokenizer
 from qkv.reporter import Reporter
 
 _TEXTS = pa.schema([("picture", pa.int64()), ("language", pa.string()), ("text", pa.large_string())])
@@ -58,7 +58,7 @@ class Captions:
 
     def tokenized(self, tokenizer: Tokenizer, cache: Path, reporter: Reporter) -> "TokenizedCaptions":
         """With the tokens of each caption, which are made once and memory-mapped."""
-        file = cache / f"caption-tokens-{digest(self.states, tokenizer.to_bytes())}.arrow"
+        file = cache / f"caption-tokens-{digest(READING, self.states, tokenizer.to_bytes())}.arrow"
         if (table := read_arrow(file)) is None:
             schema = pa.schema([("tokens", pa.list_(pa.uint16() if len(tokenizer) <= 2**16 else pa.int32()))])
             encoded = map(tokenizer.encode, _blocks(text.as_py() for text in self.texts))

@@ -38,7 +38,7 @@ class ParallelData:
         if codec.directions != text.directions:
             known, asked = map(format_directions, (codec.directions, text.directions))
             raise QkvError(f"the model translates {known}, but the data is for {asked}: use the same directions")
-        config = text.config
+        config, self.text = text.config, text
         self.codec, self._tokenizer, self._config, self._seed = codec, tokenizer, config, seed
         train, validation = (
             [Corpus(store, _tokenized(store, codec, cache, reporter), text.directions_of(store)) for store in stores]

@@ -20,7 +20,7 @@ from qkv.data.cache import digest, map_arrow, read_arrow, write_arrow
 from qkv.data.parallel.config import CorpusConfig
 from qkv.data.parallel.readers import has_header, is_quoted, read_languages, read_rows
 from qkv.data.randomness import hash_text
-from qkv.data.text.tokenizer import Tokenizer
+from qkv.data.text.tokenizer import READING, Tokenizer
 from qkv.errors import QkvError
 from qkv.files import CHECKSUMS, atomic_folder, find_damage
 from qkv.reporter import Reporter
@@ -114,7 +114,7 @@ class TokenStore(Store):
     def open(cls, texts: TextStore, tokenizers: Sequence[Tokenizer], cache: Path, reporter: Reporter) -> "TokenStore":
         """The store in `cache`, made if need be; `tokenizers` are those of the text store's columns."""
         protos = [tokenizer.to_bytes() for tokenizer in tokenizers]
-        folder = cache / f"tokens-{digest(_FORMAT, texts.folder.name, protos)}"
+        folder = cache / f"tokens-{digest(_FORMAT, READING, texts.folder.name, protos)}"
         if (table := _whole(folder, "tokens.arrow")) is None:
             table = _write_tokens(texts, tokenizers, folder, reporter)
         return cls(folder, table)

@@ -16,12 +16,16 @@ from typing import Literal
 
 import sentencepiece
 
+from qkv.characters import without_ignorable
 from qkv.config import check_range
 from qkv.data.text.subword_sampling import SubwordSampler
 from qkv.errors import QkvError, one_line
 from qkv.files import regular
 
 PAD, UNK, BEGIN, END = 0, 1, 2, 3
+
+READING = 2
+"""Raised when tokenizers come to read the same text as other tokens: token caches carry it in their names."""
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 _TAG = re.compile(r"<2(.+)>")
@@ -49,7 +53,8 @@ class TokenizerConfig:
         sample_target: of the targets too.
         character_coverage: share of the text's characters that become pieces; bytes spell the rest.
         normalization: SentencePiece's rule: "nmt_nfkc" folds compatibility characters and odd spaces together,
-            "identity" keeps every character (full-width punctuation, ligatures) as it is.
+            "identity" keeps every character (full-width punctuation, ligatures) as it is. Either way, characters
+            that nobody sees (`qkv.characters.without_ignorable`) are left out before.
     """
 
     kind: Literal["bpe", "unigram"] = "bpe"
@@ -133,12 +138,12 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without BEGIN and END."""
-        return self._processor.encode([without_surrogates(text) for text in texts], num_threads=1)
+        return self._processor.encode([_read(text) for text in texts], num_threads=1)
 
     def encode_sampled(self, texts: Sequence[str], *, alpha: float, seed: int) -> list[list[int]]:
         """Token ids of a random segmentation of each text: subword regularisation, the same for the same seed."""
         draw = random.Random(seed)
-        return [self._sampler.sample(without_surrogates(text), alpha, draw) for text in texts]
+        return [self._sampler.sample(_read(text), alpha, draw) for text in texts]
 
     @cached_property
     def _sampler(self) -> SubwordSampler:
@@ -221,7 +226,7 @@ def _fewer_characters(lines: Iterable[str], config: TokenizerConfig, languages: 
     if room < 2:
         taken = f"bytes, special tokens and tags take {config.vocabulary - room}"
         raise QkvError(f"tokenizer.vocabulary {config.vocabulary} is too small: {taken}; raise it well above that")
-    counts = Counter(chain.from_iterable(lines))
+    counts = Counter(chain.from_iterable(map(_read, lines)))
     kept = sum(count for _, count in counts.most_common(room // 2))
     _log.warning("a vocabulary of %d has no room for all %d characters", config.vocabulary, len(counts))
     return max(kept / counts.total(), _LEAST_COVERAGE)
@@ -231,7 +236,12 @@ def _pieces_of(lines: Iterable[str]) -> Iterator[str]:
     """Over-long lines in parts: SentencePiece would skip them."""
     for line in lines:
         for start in range(0, len(line), _MAX_TRAINING_CHARACTERS):
-            yield without_surrogates(line[start : start + _MAX_TRAINING_CHARACTERS])
+            yield _read(line[start : start + _MAX_TRAINING_CHARACTERS])
+
+
+def _read(text: str) -> str:
+    """What a tokenizer reads of a text, in training and in use alike."""
+    return without_ignorable(without_surrogates(text))
 
 
 def without_surrogates(text: str) -> str:

@@ -22,16 +22,16 @@ def explain(
     """Translate a sentence and record where the model looks at each piece; `.words()` of the record is by words.
 
     Raises:
-        QkvError: the text is empty or longer than the model takes at once, or the model lacks the language or has no
-            attention.
+        QkvError: the text is empty, has several sentences or is longer than the model takes at once, or the model lacks
+            the language or has no attention.
     """
     to, from_ = translator.languages(to, from_)
     translation = translator.translate(text, to, from_)
     if "empty" in translation.flags:
         raise QkvError("there is nothing to explain: the sentence is empty")
     if "split" in translation.flags:
-        longest = translator.max_source_tokens
-        raise QkvError(f"the text is longer than the {longest} pieces that the model takes at once: explain a sentence")
+        longest = f"one longer than the {translator.max_source_tokens} pieces that the model takes at once"
+        raise QkvError(f"the text is translated in parts: it has several sentences, or {longest}; explain one sentence")
     return translation, record_translation(translator.model, translator.codec, text, translation.text, to)
 
 

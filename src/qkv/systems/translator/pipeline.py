@@ -1,8 +1,10 @@
 """Text in one language to text in another: tokenizer, model and generation behind `translate`."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qkv import languages
+from qkv.characters import without_ignorable
 from qkv.data.parallel.vocabulary import Codec
 from qkv.data.text.padding import pad
 from qkv.data.text.tokenizer import BEGIN, END
@@ -22,7 +25,10 @@ from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.arguments import checked, texts
 from qkv.systems.arguments import text as one_text
 from qkv.systems.showing import ShownModel
+from qkv.systems.translator.boundaries import sentences
 from qkv.systems.translator.decoding import Decoding, DecodingOptions
+from qkv.systems.translator.doubts import Doubts
+from qkv.systems.translator.profile import Profile
 from qkv.systems.translator.result import Candidate, Translation, combine, goes_round
 from qkv.systems.translator.saved import Model, Saved, make_model
 from qkv.systems.translator.sentences import is_blank, separator, split
@@ -44,6 +50,7 @@ class _Job:
     source: tuple[int, ...]  # its token ids
     size: int  # tokens or characters, the fewer: text spelled in bytes needs no translation of as many tokens
     prefix: tuple[int, ...] = ()  # token ids with which its translation begins
+    least_score: float = -math.inf  # below which its translation is unsure
 
 
 class Translator(ShownModel[Model]):
@@ -55,10 +62,11 @@ class Translator(ShownModel[Model]):
         max_source_tokens: longer sources, tag and end token included, are split.
     """
 
-    def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model]) -> None:
+    def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model], profile: Profile | None = None) -> None:
         self.knows = saved.knows
         self.codec, self.max_source_tokens = codec, saved.longest_source
         self.model, self._engine, self._positions = engine.model, engine, saved.model.longest
+        self._doubts = Doubts(saved.limits, profile)
 
     @classmethod
     @checked
@@ -75,7 +83,7 @@ class Translator(ShownModel[Model]):
             raise QkvError(f"{folder / CONFIG}: {said}; restore the folder")
         sizes = saved.model, saved.vocabulary, saved.target_vocabulary
         model = build(lambda: make_model(*sizes), read_weights(folder), str(folder))
-        return cls(saved, codec, open_engine(model, device))
+        return cls(saved, codec, open_engine(model, device), Profile.load(folder, codec.vocabulary))
 
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload] (a str is a sequence of str, too)
@@ -112,8 +120,8 @@ class Translator(ShownModel[Model]):
         """Translate one text, or several together, which is quicker. The others do not change a text's translation.
 
         Args:
-            text: any text, or several: a list, a generator, a column of a table. One that is longer than the model can
-                take is split by sentence, and joined again.
+            text: any text, or several: a list, a generator, a column of a table. Sentences are translated one by one,
+                those that are longer than the model can take in parts, and joined again.
             to: the language to translate into, by its code or name.
             from_: the language of the text. The model reads it off the text; if given, it is checked.
             progress: called as the work goes on.
@@ -127,21 +135,25 @@ class Translator(ShownModel[Model]):
                 contradict one another.
         """
         given, single = texts(text)
-        to, _ = self.languages(to, from_)
+        to, from_ = self.languages(to, from_)
         decoding = Decoding(**options)
         prefix = self._prefix(decoding)
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
-        plans: list[tuple[list[str], list[_Job | None]]] = []
+        plans: list[tuple[list[str], list[_Job | None], str | None]] = []
+        sources = [from_] if from_ else [source for source, target in self.codec.directions if target == to]
         for parts in self._split(given, to):
-            todo = self._jobs(parts, to)
+            todo = self._jobs(parts, to, sources, decoding)
+            read = chain.from_iterable(self._bare(job.source) for job in todo if job is not None)
+            language = self._doubts.language([*read], sources)
             if first := next(filter(None, todo), None):
                 todo[todo.index(first)] = replace(first, prefix=prefix)
             jobs.update((job, []) for job in todo if job is not None)
-            plans.append((parts, todo))
+            plans.append((parts, todo, language))
         self._search(jobs, decoding, progress)
+        n_best, penalty = decoding.n_best, decoding.score_penalty
         results = [
-            combine(parts, [jobs[job] if job else [] for job in todo], decoding.n_best, decoding.score_penalty)
-            for parts, todo in plans
+            combine(parts, [jobs[job] if job else [] for job in todo], n_best, penalty, language)
+            for parts, todo, language in plans
         ]
         return results[0] if single else results
 
@@ -175,24 +187,33 @@ class Translator(ShownModel[Model]):
             raise QkvError(f"the prefix has {len(prefix)} tokens: max_length must be above, not {decoding.max_length}")
         return tuple(prefix)
 
-    def _jobs(self, parts: Sequence[str], to: str) -> list[_Job | None]:
+    def _jobs(self, parts: Sequence[str], to: str, sources: Sequence[str], decoding: Decoding) -> list[_Job | None]:
         """What there is to do for each part; None for a part that holds nothing."""
-        return [
-            None if is_blank(part) else _Job(tuple(source), min(len(source), len(part)))
-            for part, source in zip(parts, self.codec.encode_source(parts, to), strict=True)
-        ]
+        jobs = list[_Job | None]()
+        for part, source in zip(parts, self.codec.encode_source(parts, to), strict=True):
+            least = self._doubts.least_score(part, self._bare(source), sources, to, decoding)
+            size = min(len(source), len(part))
+            jobs.append(None if is_blank(part) else _Job(tuple(source), size, least_score=least))
+        return jobs
+
+    def _bare(self, source: Sequence[int]) -> Sequence[int]:
+        """Without tag and END."""
+        return source[int(self.codec.target_tags) : -1]
 
     def _split(self, texts: Sequence[str], to: str) -> list[list[str]]:
-        """Each text in parts that the model can take."""
+        """Each text in its sentences, and these in parts that the model can take."""
         [nothing] = self.codec.encode_source([""], to)
         room = max(self.max_source_tokens - len(nothing), 1)
 
         def count(parts: Sequence[str]) -> list[int]:
             return [len(source) - len(nothing) for source in self.codec.encode_source(parts, to)]
 
+        texts = [without_ignorable(text) for text in texts]
+        whole = [[text] if is_blank(text) else sentences(text) for text in texts]
+        counts = iter(count([*chain.from_iterable(whole)]))
         return [
-            split(text, count, room) if n > room and not is_blank(text) else [text]
-            for text, n in zip(texts, count(texts), strict=True)
+            [part for sentence in row for part in (split(sentence, count, room) if next(counts) > room else [sentence])]
+            for row in whole
         ]
 
     def _search(self, jobs: dict[_Job, list[Candidate]], decoding: Decoding, progress: Progress | None) -> None:
@@ -236,7 +257,7 @@ class Translator(ShownModel[Model]):
     def _stream(self, text: str, to: str) -> Iterator[str]:
         [parts] = self._split([text], to)
         before, last = "", ""  # the part before, and the last character that was given
-        for part, job in zip(parts, self._jobs(parts, to), strict=True):
+        for part, job in zip(parts, self._jobs(parts, to, (), Decoding()), strict=True):
             shown = 0
             for so_far in self._stream_part(job) if job else ():
                 if new := so_far[shown:]:
@@ -258,7 +279,8 @@ class Translator(ShownModel[Model]):
 
 def _candidate(job: _Job, hypothesis: Hypothesis, text: str) -> Candidate:
     length, repeated = len(hypothesis.tokens) + hypothesis.finished, goes_round(hypothesis.tokens, job.source)
-    return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished)
+    unsure = hypothesis.log_probability < job.least_score * length
+    return Candidate((text,), hypothesis.log_probability, length, repeated, not hypothesis.finished, unsure)
 
 
 Pipeline = Translator

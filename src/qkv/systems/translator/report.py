@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qkv.data.parallel.vocabulary import Direction
-from qkv.metrics.translation import Metric, bleu, score
+from qkv.metrics.translation import Metric, corpus_bleu, notes, score
 from qkv.systems.translator.decoding import Decoding
 from qkv.systems.translator.pipeline import Progress, Translator
+from qkv.systems.translator.result import Translation
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,9 @@ class TranslatorReport:
 
     lines: int  # how many were translated
     beam_size: int  # hypotheses that went on
-    metrics: tuple[Metric, ...]  # BLEU, chrF and TER
+    metrics: tuple[Metric, ...]  # BLEU, chrF and, if the language has words that can be told apart, TER
     flags: Mapping[str, int]  # how many translations have each of the flags of `Translation`; those that occur
+    notes: tuple[str, ...] = ()  # what a reader of the scores should know of the references
 
     def to_json(self) -> dict[str, Any]:
         """The fields, the metrics by name."""
@@ -46,13 +48,14 @@ def report(
         beam_size=Decoding(beam_size=beam_size).width,
         metrics=tuple(score([translation.text for translation in translations], references, to)),
         flags=dict(Counter(flag for translation in translations for flag in translation.flags)),
+        notes=tuple(notes(references, to)),
     )
 
 
 def greedy_bleu(
     translator: Translator, sources: Sequence[str], references: Sequence[str], direction: Direction
-) -> float:
-    """What `report` gives as BLEU for a beam of one, without all the rest: quick enough to be watched in training."""
+) -> tuple[float, list[Translation]]:
+    """What `report` gives as BLEU for a beam of one, and the translations: quick enough to be watched in training."""
     from_, to = direction
     translations = translator.translate(sources, to, from_, beam_size=1)
-    return bleu(to).corpus_score([translation.text for translation in translations], [list(references)]).score
+    return corpus_bleu([translation.text for translation in translations], references, to), translations

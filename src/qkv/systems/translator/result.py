@@ -19,16 +19,20 @@ class Translation:
     Attributes:
         score: log P / length ** length_penalty in nats, where the length counts tokens, end tokens included; the
             closer to 0 the surer was the model. 0.0 for an empty text.
-        flags: what a reader should know, in this order: "split" (the text was longer than the model can take, was
-            translated in parts and joined again), "repeated" (the translation goes round in a loop that the text does
-            not have), "empty" (there was nothing to translate), "length_limit" (a part was cut at the length limit).
+        flags: what a reader should know, in this order: "split" (the text was translated in parts, which do not know of
+            one another, and joined again: it has several sentences, or one that is longer than the model can take),
+            "repeated" (the translation goes round in a loop that the text does not have), "empty" (there was nothing to
+            translate), "length_limit" (a part was cut at the length limit), "unsure" (a part is unlike the text that
+            the model was trained on, or its translation improbable), "language" (the text is clearly in `language`).
         n_best: the alternatives, best first, beginning with this one; empty unless several were asked for.
+        language: which of its languages the model takes the text to be in, where that is none it translates from here.
     """
 
     text: str
     score: float
     flags: tuple[str, ...] = ()
     n_best: tuple["Translation", ...] = ()
+    language: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -40,8 +44,9 @@ class Translation:
         return f'<div dir="auto">{escape(self.text)}</div><small>{escape(", ".join(self.flags))}</small>'
 
     def to_json(self) -> dict[str, Any]:
-        """Text, score and flags as JSON values, and the alternatives where there are any."""
+        """Text, score and flags as JSON values; the language where it is flagged, the alternatives if there are any."""
         result: dict[str, Any] = {"text": self.text, "score": round(self.score, 4), "flags": list(self.flags)}
+        result |= {"language": self.language} if self.language else {}
         return result | ({"n_best": [other.to_json() for other in self.n_best]} if self.n_best else {})
 
 
@@ -55,6 +60,7 @@ class Candidate:
         length: number of those tokens, end tokens included.
         repeated: one of the parts goes round in a loop.
         unfinished: one of the parts was cut at the length limit.
+        unsure: one of the parts is unlike the training text, or its translation improbable.
     """
 
     texts: tuple[str, ...] = ()
@@ -62,6 +68,7 @@ class Candidate:
     length: int = 0
     repeated: bool = False
     unfinished: bool = False
+    unsure: bool = False
 
     def __add__(self, other: "Candidate") -> "Candidate":
         return Candidate(
@@ -70,6 +77,7 @@ class Candidate:
             self.length + other.length,
             self.repeated or other.repeated,
             self.unfinished or other.unfinished,
+            self.unsure or other.unsure,
         )
 
     def score(self, length_penalty: float) -> float:
@@ -78,11 +86,16 @@ class Candidate:
 
 
 def combine(
-    parts: Sequence[str], candidates: Sequence[Sequence[Candidate]], n_best: int, length_penalty: float
+    parts: Sequence[str],
+    candidates: Sequence[Sequence[Candidate]],
+    n_best: int,
+    length_penalty: float,
+    language: str | None = None,
 ) -> Translation:
     """The translation of a text from candidates for each of its parts: best first, none for a part that holds nothing.
 
-    Gives at most `n_best` alternatives; those with equal texts count once.
+    Gives at most `n_best` alternatives; those with equal texts count once. `language` is what the text is
+    in, where that is not what it should be in.
     """
 
     def best(choices: Iterable[Candidate]) -> list[Candidate]:
@@ -100,10 +113,12 @@ def combine(
             "repeated": candidate.repeated,
             "empty": not any(candidates),
             "length_limit": candidate.unfinished,
+            "unsure": candidate.unsure,
+            "language": language is not None,
         }
         text = join(parts, candidate.texts)
         flags = tuple(name for name, holds in conditions.items() if holds)
-        found.setdefault(text, Translation(text, candidate.score(length_penalty), flags))
+        found.setdefault(text, Translation(text, candidate.score(length_penalty), flags, language=language))
     first, *_ = alternatives = tuple(found.values())
     return replace(first, n_best=alternatives) if n_best > 1 else first
 

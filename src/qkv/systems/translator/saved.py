@@ -3,7 +3,8 @@
 What these offer is alike: `forward`, `start`, `decode` and `config.longest`.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from qkv.config import check_range
@@ -18,6 +19,19 @@ Model = TranslatorModel | RecurrentModel
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Below which values a translation is unsure, from validation; none for a language that it lacked."""
+
+    score: dict[str, float] = field(default_factory=dict)  # by direction ("en-de"): nats a token, beam search
+    greedy: dict[str, float] = field(default_factory=dict)  # the same, greedy search
+    familiarity: dict[str, float] = field(default_factory=dict)  # by source language: nats a character of the text
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(limit) for of in vars(self).values() for limit in of.values()):
+            raise ValueError("limits must be finite numbers")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Saved:
     """A translator, but for its weights and its tokenizers."""
 
@@ -28,9 +42,10 @@ class Saved:
     max_source_tokens: int  # longer sources, tag and end token included, are split
     directions: tuple[Direction, ...]  # (from, to) pairs that it is trained for
     target_tags: bool  # the source begins with the tag of the language to translate into
+    limits: Limits = field(default_factory=Limits)  # older models have none
 
     @classmethod
-    def of(cls, model: ModelConfig, codec: Codec, max_source_tokens: int) -> "Saved":
+    def of(cls, model: ModelConfig, codec: Codec, max_source_tokens: int, limits: Limits | None = None) -> "Saved":
         """A model of these sizes with its tokenizers."""
         return cls(
             model=model,
@@ -39,6 +54,7 @@ class Saved:
             max_source_tokens=max_source_tokens,
             directions=codec.directions,
             target_tags=codec.target_tags,
+            limits=limits or Limits(),
         )
 
     @property

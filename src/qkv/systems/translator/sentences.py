@@ -1,4 +1,4 @@
-"""Over-long text in parts that a model can take: at sentence ends, then clauses, then spaces, then anywhere.
+"""Over-long text in parts that a model can take: at marks of sentences, then clauses, then spaces, then anywhere.
 
 Nothing is lost: the parts joined together are the text. What is linear here must stay linear, since a hostile line may
 hold a hundred thousand of any character.
@@ -9,14 +9,14 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
+from qkv.characters import without_ignorable
+from qkv.systems.translator.boundaries import CLOSING, NEWLINES, SPACED, UNSPACED
+
 Count = Callable[[Sequence[str]], list[int]]
 """Number of tokens of each text."""
 
-_CLOSING = "\"'”’»)]}」』）】〉》"
-# Marks that end a sentence or clause only before a space ("3.14", "12:30"), and those that need none.
-_SENTENCE, _SENTENCE_UNSPACED = ".!?…‽؟۔।॥։።፧។", "。！？｡"
+# Marks that end a clause only before a space ("12:30"), and those that need none.
 _CLAUSE, _CLAUSE_UNSPACED = ",;:،؛፣–—", "，、；：､"
-_NEWLINES = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 # Scripts that put no space between words or sentences: ideographs, kana, full-width forms, Thai, Lao, Burmese, Khmer.
 _UNSPACED_SCRIPT = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u303f\u3040-\u31ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
@@ -26,8 +26,9 @@ _SHORT_SENTENCE = 4
 
 
 def is_blank(text: str) -> bool:
-    """Nothing but spaces, control and format characters, and lone surrogates."""
-    return all(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs") for character in text)
+    """Nothing but spaces, control, format and other unseen characters, and lone surrogates."""
+    blank = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+    return all(unicodedata.category(character) in blank for character in without_ignorable(text))
 
 
 def split(text: str, count: Count, limit: int) -> list[str]:
@@ -55,6 +56,8 @@ def join(parts: Sequence[str], translations: Sequence[str]) -> str:
 
 def separator(part: str, left: str, right: str) -> str:
     """What goes between the last and first characters of two translated parts; `part` is the source of the left one."""
+    if any(newline in part[len(part.rstrip()) :] for newline in NEWLINES):
+        return " "
     inside_a_word = part[-1:].isalnum() and not _UNSPACED_SCRIPT.match(part[-1])
     if inside_a_word or _UNSPACED_SCRIPT.match(left) or _UNSPACED_SCRIPT.match(right):
         return ""
@@ -71,7 +74,7 @@ def _apply(parts: list[str], count: Count, limit: int, cut: Callable[[str, int],
 
 
 def _sentences(text: str) -> list[str]:
-    return _cut(text, (end for end in _ends(text, _SENTENCE, _SENTENCE_UNSPACED) if _starts_anew(text, end)))
+    return _cut(text, (end for end in _ends(text, SPACED, UNSPACED) if _starts_anew(text, end)))
 
 
 def _clauses(text: str) -> list[str]:
@@ -85,12 +88,12 @@ def _words(text: str) -> list[str]:
 def _ends(text: str, spaced: str, unspaced: str) -> Iterable[int]:
     """Where a mark, closing quotes and the spaces behind it end."""
     # Each alternative matches wherever its first character does: no backtracking.
-    for match in re.finditer(rf"\s+|[{unspaced}]+[{re.escape(_CLOSING)}]*\s*", text):
-        if not match[0].isspace() or any(newline in match[0] for newline in _NEWLINES):
+    for match in re.finditer(rf"\s+|[{unspaced}]+[{re.escape(CLOSING)}]*\s*", text):
+        if not match[0].isspace() or any(newline in match[0] for newline in NEWLINES):
             yield match.end()
             continue
         before = match.start()
-        while before and text[before - 1] in _CLOSING:
+        while before and text[before - 1] in CLOSING:
             before -= 1
         if before and text[before - 1] in spaced:
             yield match.end()

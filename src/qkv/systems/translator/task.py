@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 from qkv.data.parallel.batches import TranslationBatch
 from qkv.data.parallel.config import DataConfig
 from qkv.data.parallel.data import ParallelData
+from qkv.data.parallel.text import Lines
 from qkv.data.parallel.vocabulary import Codec, format_direction
 from qkv.data.text.tokenizer import PAD, TokenizerConfig
 from qkv.model_directory import CARD, read_saved, read_weights, save_model
@@ -21,11 +24,16 @@ from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine
 from qkv.runtime.memory import new_model
 from qkv.systems.initial import refuse_other_sizes
+from qkv.systems.translator.calibration import find_limits
 from qkv.systems.translator.card import card
 from qkv.systems.translator.pipeline import Translator
+from qkv.systems.translator.profile import PROFILE, Profile
 from qkv.systems.translator.report import greedy_bleu
-from qkv.systems.translator.saved import Model, ModelConfig, Saved, make_model
+from qkv.systems.translator.saved import Limits, Model, ModelConfig, Saved, make_model
 from qkv.train.task import Setting, Task
+
+_PROFILE_LINES = 50_000
+"""Of each language; more would change little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +70,7 @@ class TranslatorTask(Task[Model, ParallelData]):
 
     def __init__(self, config: TranslatorTaskConfig, data: ParallelData, model: Model) -> None:
         self.config, self.data, self.model = config, data, model
+        self._limits: Limits | None = None  # of the weights that were evaluated last
 
     @classmethod
     def create(cls, config: TranslatorTaskConfig, setting: Setting) -> "TranslatorTask":
@@ -97,20 +106,31 @@ class TranslatorTask(Task[Model, ParallelData]):
             nats += _cross_entropy(logits, batch.target_output).item()
         # Room for any source of the data: that none is split keeps the scores of different data comparable.
         translator = Translator(Saved.of(self.config.model, codec, self.config.longest_source), codec, engine)
-        scores = {}
+        scores, scored = {}, {}
         for direction in self.data.validation_directions:
             sources, references = self.data.validation_texts(direction, self.config.bleu_sentences or None)
-            scores[format_direction(direction)] = greedy_bleu(translator, sources, references, direction)
+            bleu, found = greedy_bleu(translator, sources, references, direction)
+            scores[format_direction(direction)] = bleu
+            scored[direction] = sources, [translation.score for translation in found]
+        self._limits = find_limits(translator, self._profile, scored)
         each = {f"bleu_{name}": score for name, score in scores.items()} if len(scores) > 1 else {}
         return {"loss": nats / tokens, "bleu": sum(scores.values()) / len(scores), **each}
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a translator's model directory."""
         codec, data = self.data.codec, self.config.data
-        saved = Saved.of(self.config.model, codec, self.data.train.longest_source)
+        saved = Saved.of(self.config.model, codec, self.data.train.longest_source, self._limits)
         counted = {"parameters": count(weights), "examples": f"batches of up to {data.batch_tokens:,} tokens"}
         text = card(saved, {**facts, **counted}, [path for corpus in data.train for path in corpus.paths])
-        save_model(folder, saved, weights, {**codec.files(), CARD: text.encode()})
+        files = {**codec.files(), PROFILE: self._profile.to_bytes(), CARD: text.encode()}
+        save_model(folder, saved, weights, files)
+
+    @cached_property
+    def _profile(self) -> Profile:
+        """Of the training text, evenly thinned out."""
+        languages = dict.fromkeys(chain.from_iterable(self.data.codec.directions))
+        texts = {language: Lines(self.data.text, [language], _PROFILE_LINES) for language in languages}
+        return Profile.of(texts, self.data.codec.source)
 
 
 def _cross_entropy(

@@ -181,6 +181,8 @@ def _print_report(title: str, found: "TranslatorReport") -> None:
     print_table(Table(("metric", "score", "95 % interval"), rows))
     for metric in found.metrics:
         show(f"{metric.name}|{metric.signature}")
+    for note in found.notes:
+        show(f"note: {note}")
     if found.flags:
         show("flags: " + ", ".join(f"{name} {count:,}" for name, count in Counter(found.flags).most_common()))
 
