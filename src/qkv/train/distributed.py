@@ -18,6 +18,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
 
+from qkv.runtime.threads import cores
+
 
 @dataclass(frozen=True)
 class World:
@@ -114,7 +116,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         0, or the exit status of the process that failed first. It has said why.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores() // processes, 1)))
     nodes = 1
     config = LaunchConfig(
         nodes,
