@@ -10,8 +10,8 @@ _HOW_THREADS_WAIT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 def wait_without_spinning() -> None:
     """Let threads sleep while they wait for others, unless the environment says how.
 
-    To be called before PyTorch is loaded. Threads that spin take a processor from whoever else wants it, the thread that they wait for among them: on busy
-    processors that costs many times what waking up does.
+    To be called before PyTorch is loaded. Threads that spin take a processor from whoever else wants it, the thread
+    that they wait for among them: on busy processors that costs many times what waking up does.
     """
     if not any(name in os.environ for name in _HOW_THREADS_WAIT):
         os.environ["OMP_WAIT_POLICY"] = "passive"
