@@ -1,8 +1,9 @@
-"""Fonts for any script: which installed ones are needed beside matplotlib's own, and what none of them can draw."""
+"""Fonts for any script: matplotlib's own, ours for Korean, installed ones, and what none of them can draw."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
@@ -10,6 +11,7 @@ from matplotlib import font_manager
 from qkv.figures.text import printable
 
 _FIRST = "DejaVu Sans"  # comes with matplotlib; covers Latin, Greek, Cyrillic and more
+_KOREAN = Path(__file__).parent / "typeface/QKVSansKR-Regular.ttf"  # part of Noto Sans KR; kana and Latin too
 _BOXES = "Last Resort"  # claims every character and draws a box with the name of its script; matplotlib brings it along
 
 
@@ -25,18 +27,19 @@ def _characters(path: str) -> frozenset[int]:
 
 @cache
 def add_new_fonts() -> None:
-    """Add the fonts that were installed after matplotlib listed them, which it does once and keeps on disk."""
+    """Add our font, and those installed after matplotlib listed them, which it does once and keeps on disk."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
-    for path in set(font_manager.findSystemFonts()) - known:
+    for path in {str(_KOREAN), *font_manager.findSystemFonts()} - known:
         with suppress(OSError, RuntimeError, UnicodeError):  # of no use to matplotlib
             font_manager.fontManager.addfont(path)
 
 
 def _installed() -> Iterator[tuple[str, str]]:
-    """Name and file of each installed upright font, the plain ones first."""
+    """Name and file of each upright font: ours, then installed ones, the plain ones first."""
     add_new_fonts()
     fonts = [f for f in font_manager.fontManager.ttflist if f.style == "normal" and not f.name.startswith(_BOXES)]
-    for font in sorted(fonts, key=lambda font: (abs(int(font.weight) - 400), font.name, font.fname)):
+    ours = str(_KOREAN)
+    for font in sorted(fonts, key=lambda f: (f.fname != ours, abs(int(f.weight) - 400), f.name, f.fname)):
         yield font.name, font.fname
 
 

@@ -71,10 +71,6 @@ def _find_fonts(text: str) -> tuple[list[Font], set[str]]:
             missing -= found
             if not missing:
                 break
-    last = ImageFont.load_default(_SIZE)  # a few letters of Latin, in Pillow itself
-    if isinstance(last, Font):
-        fonts.append(last)
-        missing -= _drawn(last, missing)
     return fonts, missing
 
 
