@@ -11,7 +11,7 @@ def one_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-_EXTRAS = {
+EXTRAS = {
     "matplotlib": ("drawing charts and attention", "explain"),
     "onnxruntime": ("running ONNX models", "export"),
     "onnxscript": ("writing ONNX models", "export"),
@@ -29,7 +29,7 @@ def missing_extra(error: ImportError) -> QkvError:
         ImportError: the error itself; the package is none of these, or is there but broken.
     """
     package = (error.name or "").partition(".")[0]
-    if not isinstance(error, ModuleNotFoundError) or package not in _EXTRAS:
+    if not isinstance(error, ModuleNotFoundError) or package not in EXTRAS:
         raise error
-    work, extra = _EXTRAS[package]
+    work, extra = EXTRAS[package]
     return QkvError(f"{work} needs {package}, which is not installed: pip install 'qkv[{extra}]'")
