@@ -99,6 +99,7 @@ def _opened(path: Path) -> Font | None:
 def _drawn(font: Font, characters: set[str]) -> set[str]:
     """Those characters that a font has a picture of its own for."""
     try:
+        font = font.font_variant(layout_engine=ImageFont.Layout.BASIC)  # a glyph a character, none made of several
         lacking = bytes(font.getmask(_NOBODY))
         return {character for character in characters if bytes(font.getmask(character)) != lacking}
     except (OSError, ValueError):  # a damaged font
