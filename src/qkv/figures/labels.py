@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -100,8 +101,9 @@ def _drawn(font: Font, characters: set[str]) -> set[str]:
     """Those characters that a font has a picture of its own for."""
     try:
         font = font.font_variant(layout_engine=ImageFont.Layout.BASIC)  # a glyph a character, none made of several
-        lacking = bytes(font.getmask(_NOBODY))
-        return {character for character in characters if bytes(font.getmask(character)) != lacking}
+        glyphs: dict[str, Any] = {character: font.getmask(character) for character in {*characters, _NOBODY}}
+        lacking = bytes(glyphs[_NOBODY])
+        return {character for character in characters if bytes(glyphs[character]) != lacking}
     except (OSError, ValueError):  # a damaged font
         return set()
 
