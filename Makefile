@@ -1,12 +1,13 @@
-# `make demo` and `make test` make .venv from nothing; a second call installs nothing and needs no network.
+# `make demo` and `make test` make .venv from nothing; a second call installs nothing and needs no network. Of pip only
+# errors are shown: its remarks on the machine's own settings would stand above the result.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint format docs clean
 
 demo: .venv/.run
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh build/demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh build/demo
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --quiet
@@ -31,20 +32,21 @@ docs: .venv/.docs
 clean:
 	rm -rf .venv build dist site
 
-# What the package needs to run. PyTorch comes first and alone, so that its large download is not repeated when
+# What the demonstration needs: the package, and what draws attention. PyTorch comes first and alone, so that its large download is not repeated when
 # something after it fails. A stamp is written only after everything before it succeeded.
 .venv/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; try make PYTHON=python3.11" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) setuptools torch
-	$(PIP) --no-build-isolation --editable .
-	touch $@
+	@echo "Installing PyTorch and this package into .venv, once; this takes minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) setuptools torch
+	@$(PIP) --no-build-isolation --editable '.[explain]'
+	@touch $@
 
 .venv/.dev: .venv/.run
-	$(PIP) --no-build-isolation --editable '.[dev]'
-	touch $@
+	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
 
 .venv/.docs: .venv/.run
-	$(PIP) --no-build-isolation --editable '.[docs]'
-	touch $@
+	@$(PIP) --no-build-isolation --editable '.[docs]'
+	@touch $@

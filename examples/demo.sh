@@ -3,8 +3,6 @@
 # Usage: examples/demo.sh [FOLDER]   (where the picture goes, build/demo unless given)
 set -euo pipefail
 export HF_HUB_OFFLINE=1
-# A few short captions: more threads would mostly wait for each other, above all on a busy machine.
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 out="${1:-build/demo}"
 captions="$(dirname "$0")/captions.en.txt"
 

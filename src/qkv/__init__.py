@@ -9,6 +9,8 @@ print(translator.translate("Two dogs are playing in the snow.", to="de"))
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from qkv.runtime.threads import wait_without_spinning
+
 if TYPE_CHECKING:
     from qkv.errors import QkvError
     from qkv.systems.registry import load
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["QkvError", "__version__", "load"]
 
 __version__: str
+
+wait_without_spinning()  # PyTorch, which reads it when it is loaded, comes later
 
 
 def __getattr__(name: str) -> Any:

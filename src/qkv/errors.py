@@ -25,3 +25,27 @@ class _Short(reprlib.Repr):
 def shown(value: object) -> str:
     """What a message shows of a value that may be anything: on one line, short, however large or nested it is."""
     return _Short().repr(value)
+
+
+EXTRAS = {
+    "matplotlib": ("drawing charts and attention", "explain"),
+    "onnxruntime": ("running ONNX models", "export"),
+    "onnxscript": ("writing ONNX models", "export"),
+    "pyarrow": ("reading data to train or measure on", "train"),
+    "sacrebleu": ("measuring translations", "train"),
+    "tensorboard": ("writing TensorBoard events", "tensorboard"),
+}
+"""Packages that not every installation has: what needs them, and the extra of this one that brings them."""
+
+
+def missing_extra(error: ImportError) -> QkvError:
+    """What to tell of a package that only some work needs, and that is not installed.
+
+    Raises:
+        ImportError: the error itself; the package is none of these, or is there but broken.
+    """
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or package not in EXTRAS:
+        raise error
+    work, extra = EXTRAS[package]
+    return QkvError(f"{work} needs {package}, which is not installed: pip install 'qkv[{extra}]'")

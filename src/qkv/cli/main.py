@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from qkv.errors import QkvError
+from qkv.errors import QkvError, missing_extra
 from qkv.model_directory import local_model
 from qkv.systems.registry import system_of, systems
 from qkv.systems.system import Verb
@@ -122,6 +122,8 @@ def main() -> None:
         _fail(f"{message} ({' '.join(['qkv', *([verb] if verb else []), *model])} --help lists the options)", 2)
     except QkvError as error:
         _fail(str(error), 1)
+    except ImportError as error:
+        _fail(str(missing_extra(error)), 1)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 128 + signal.SIGINT)
     except OSError as error:  # typer itself ends quietly when whoever reads the output has enough

@@ -1,32 +1,15 @@
 """Pictures over their captions, as one picture."""
 
 import io
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
-from qkv.figures.fonts import drawing, substitute
+from qkv.figures.labels import Label, write_labels
 
 _COLUMNS, _SIDE, _GAP, _LINE, _LEAST_WIDTH = 8, 96, 6, 26, 384
 _SAMPLE, _NAME = 112, 18
-_DPI, _POINTS = 100, 9
-
-
-@dataclass(frozen=True)
-class _Label:
-    """A line of text on a sheet; in pixels, from the upper left corner. What does not fit is cut."""
-
-    text: str
-    left: int
-    middle: float
-    width: int
 
 
 def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> bytes:
@@ -42,7 +25,7 @@ def draw_gallery(pictures: Sequence[Sequence[Image.Image]], captions: Sequence[s
             place = _GAP + number % columns * (side + _GAP), top + number // columns * (side + _GAP)
             sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.NEAREST), place)
     lines, room = zip(captions, bottoms[1:]), width - 2 * _GAP
-    return _labelled(sheet, [_Label(text, _GAP, bottom - (_LINE + _GAP) / 2, room) for text, bottom in lines])
+    return _labelled(sheet, [Label(text, _GAP, bottom - (_LINE + _GAP) / 2, room) for text, bottom in lines])
 
 
 def draw_samples(pictures: Sequence[Image.Image], names: Sequence[str]) -> bytes:
@@ -53,33 +36,13 @@ def draw_samples(pictures: Sequence[Image.Image], names: Sequence[str]) -> bytes
     for place, (picture, name) in enumerate(zip(pictures, names, strict=True)):
         left, top = _GAP + place % _COLUMNS * width, _GAP + place // _COLUMNS * height
         sheet.paste(picture.convert("RGB").resize((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST), (left, top))
-        labels.append(_Label(name, left, top + _SAMPLE + _NAME / 2, _SAMPLE))
+        labels.append(Label(name, left, top + _SAMPLE + _NAME / 2, _SAMPLE))
     return _labelled(sheet, labels)
 
 
-def _labelled(sheet: Image.Image, labels: Sequence[_Label]) -> bytes:
+def _labelled(sheet: Image.Image, labels: Sequence[Label]) -> bytes:
     """The sheet with lines of text on it, as a PNG file."""
-    with drawing("".join(label.text for label in labels) + "…") as missing:
-        figure = Figure(figsize=(sheet.width / _DPI, sheet.height / _DPI), dpi=_DPI)
-        FigureCanvasAgg(figure)
-        figure.figimage(np.asarray(sheet))
-        for label in labels:
-            place = label.left / sheet.width, 1 - label.middle / sheet.height
-            text = substitute(label.text, missing)
-            _cut(figure.text(*place, text, fontsize=_POINTS, va="center_baseline"), label.width)
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
+    write_labels(sheet, labels)
+    file = io.BytesIO()
+    sheet.save(file, format="PNG")
     return file.getvalue()
-
-
-def _cut(label: Text, width: int) -> None:
-    """Leave of a text what fits into so many pixels."""
-    text = label.get_text()
-    if label.get_window_extent().width <= width:
-        return
-
-    def needed(kept: int) -> float:
-        label.set_text(text[:kept] + "…")
-        return label.get_window_extent().width
-
-    label.set_text(text[: bisect_right(range(len(text)), width, key=needed) - 1] + "…")

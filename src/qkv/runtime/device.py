@@ -1,7 +1,6 @@
 """Where a model runs: the one place that chooses a device and a number of threads."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from qkv.errors import QkvError, one_line
+from qkv.runtime.threads import cores, threads_are_given
 
 T = TypeVar("T")
 
@@ -49,9 +49,43 @@ def to_device(batch: T, device: torch.device) -> T:
 def all_cores(yes: bool) -> Iterator[None]:
     """Let one of several processes compute on all cores while the others wait for it."""
     threads = torch.get_num_threads()
-    if yes and hasattr(os, "sched_getaffinity"):
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if yes:
+        torch.set_num_threads(cores())
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+_LEAST, _PARAMETERS = (
+    4,
+    2**20,
+)  # threads for any model, and one more for each so many parameters: a guess for many cores
+_before, _chosen = 0, -1  # threads before `use_threads` first chose; what it chose last, or -1
+
+
+def use_threads(number: int | None = None, parameters: int | None = None) -> None:
+    """Compute with so many threads on processors from now on.
+
+    Without a number it is chosen: as many as there are processors for this process (`cores`), but no more than PyTorch
+    takes by itself and no more than suit a model of so many `parameters`, the largest so far. What the environment
+    (OMP_NUM_THREADS), an earlier `number` or the caller's own `torch.set_num_threads` says then stays as it is.
+
+    Raises:
+        QkvError: the number is below 1.
+    """
+    global _before, _chosen
+    if number is not None:
+        if number < 1:
+            raise QkvError(f"there must be at least 1 thread, not {number}")
+        torch.set_num_threads(number)
+        _chosen = 0  # never what there are: they stay
+        return
+    now = torch.get_num_threads()
+    if threads_are_given() or _chosen not in (-1, now):
+        return
+    if _chosen == -1:
+        _before = now
+    suit = _before if parameters is None else _LEAST + parameters // _PARAMETERS
+    _chosen = max(_chosen, min(_before, cores(), suit))
+    torch.set_num_threads(_chosen)

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from qkv.runtime.device import Device, choose_device
+from qkv.runtime.device import Device, choose_device, use_threads
 from qkv.runtime.fusion import fused
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -70,8 +70,11 @@ class FusedEngine(Engine[Model]):
 def open_engine(model: Model, device: Device | None = None, kind: Kind = "torch") -> Engine[Model]:
     """Move a model to a device (`choose_device`), for inference alone: its weights move, and dropout ends.
 
+    Threads are chosen for it (`use_threads`).
+
     The kind "fused" runs products on a CPU with what follows them; elsewhere it is "torch".
     """
     chosen = choose_device(device)
     model.eval().to(chosen)
+    use_threads(parameters=sum(parameter.numel() for parameter in model.parameters()))
     return FusedEngine(model) if kind == "fused" and chosen.type == "cpu" else Engine(model)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qkv.errors import QkvError
 from qkv.models.weights import get_weights
 from qkv.reporter import Reporter
-from qkv.runtime.device import all_cores, choose_device, to_device
+from qkv.runtime.device import all_cores, choose_device, to_device, use_threads
 from qkv.train.batches import Batches
 from qkv.train.checkpoint import Checkpoints, Progress
 from qkv.train.config import TrainingConfig
@@ -53,6 +53,7 @@ class Trainer:
             wanted = f"a multiple of the {self.world.size} processes, which share the batches of a step"
             raise QkvError(f"training.accumulate ({config.accumulate}) must be {wanted}")
         self.device = choose_device(None if config.device == "auto" else config.device, "training.device: ")
+        use_threads()
         # Convolutions of pictures see channels last (models/layout.py), and so come the gradients of their weights.
         task.model.to(self.device)
         task.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: not in its types

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qkv.data.pictures.decode import find_pictures
-from qkv.data.pictures.readers import open_pictures
-from qkv.data.pictures.sources import PictureSource
 from qkv.errors import QkvError
 from qkv.model_directory import find_model
 from qkv.reporter import Table
@@ -66,6 +64,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier on a test set: accuracy, calibration, and precision, recall and F1 of each class."""
+    from qkv.data.pictures.readers import open_pictures
+    from qkv.data.pictures.sources import PictureSource
     from qkv.figures.confusion import draw_confusion
     from qkv.systems.classifier.report import report
 

@@ -11,8 +11,6 @@ from qkv.figures.grid import draw_reconstructions
 from qkv.model_directory import find_model
 from qkv.reporter import Table
 from qkv.systems.codes.pipeline import Codes
-from qkv.systems.codes.report import report
-from qkv.systems.evaluation import open_data
 from qkv.systems.options import AsJson, Assignments, Model
 from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
 from qkv.terminal.reporter import TerminalReporter
@@ -35,6 +33,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a discrete VAE: how well pictures come back from their codes, and how much of the codebook they use."""
+    from qkv.systems.codes.report import report
+    from qkv.systems.evaluation import open_data
+
     check_target("--grid", grid, ".png")
     codes = Codes.load(find_model(model))
     with TemporaryDirectory(prefix="qkv-") as cache, TerminalReporter() as reporter:

@@ -12,9 +12,8 @@ from PIL import Image
 
 from qkv.data.text.tokenizer import without_surrogates
 from qkv.errors import QkvError
-from qkv.figures.fonts import find_fonts
 from qkv.figures.gallery import draw_gallery
-from qkv.figures.text import printable
+from qkv.figures.labels import missing_characters
 from qkv.files import atomic_file
 from qkv.model_directory import find_model, local_model
 from qkv.reporter import Table
@@ -104,7 +103,7 @@ def draw(
         progress = partial(reporter.progress, "drawing codes")
         drawings = painter.drawings(captions, **options, scorer=judge, progress=progress)
     write_bytes(out, draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
-    if missing := find_fonts(printable("".join(captions)))[1]:
+    if missing := missing_characters("".join(captions)):
         show(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
     show(f"the picture: {out}")
     if gif is not None:
