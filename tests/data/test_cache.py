@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from qkv.data.cache import digest, read_arrow, write_arrow
+from qkv.data.cache import digest, read_arrow, read_record, write_arrow, write_record
 from qkv.reporter import Reporter
 
 SCHEMA = pa.schema([("number", pa.int64())])
@@ -75,3 +75,37 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no more"):
         write_arrow(tmp_path / "t.arrow", SCHEMA, broken())  # pyright: ignore
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_in_anothers_place_with_its_checksum_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "ab":
+        write_arrow(tmp_path / f"{name}.arrow", SCHEMA, batches(1))
+    for suffix in (".arrow", ".crc32"):
+        (tmp_path / f"a{suffix}").replace(tmp_path / f"b{suffix}")
+    assert read_arrow(tmp_path / "b.arrow") is None
+    assert caplog.messages == [f"{tmp_path / 'b.arrow'} is damaged or cut short: it is made anew"]
+
+
+def test_a_table_of_an_older_version_is_read(tmp_path: Path) -> None:
+    write_arrow(tmp_path / "t.arrow", SCHEMA, batches(1))
+    checksum = tmp_path / "t.crc32"
+    checksum.write_text(checksum.read_text().split()[0])
+    assert read_arrow(tmp_path / "t.arrow") is not None
+
+
+def test_records_come_back_and_damage_of_them_is_told(tmp_path: Path) -> None:
+    file, record = tmp_path / "split.json", {"classes": ["a", "ü"], "seed": 3}
+    write_record(file, record)
+    assert read_record(file) == record
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        try:
+            found = read_record(file)
+        except ValueError:
+            continue
+        assert "classes" not in found, place  # it is no record, which whoever reads it refuses
+    file.write_text('{"classes": [], "seed": 1}')
+    assert read_record(file) == {"classes": [], "seed": 1}  # of an older version

@@ -105,7 +105,7 @@ class Trainer:
                     totals = self._totals(mine, interruption)
                     if totals.pop(_INTERRUPTED):  # on any process, so that all stop at the same step
                         return _INTERRUPTED
-                    window.add(self._gradients(step, mine, totals), totals[self.task.unit])
+                    window.add(self._step(step, mine, totals), totals[self.task.unit])
                     if step % config.log_every == 0 or due:
                         metrics = window.close(self.task.unit)
                         metrics |= self.world.sum({"loss": metrics["loss"]})
@@ -130,8 +130,8 @@ class Trainer:
                 totals[name] = totals.get(name, 0.0) + amount
         return self.world.sum(totals)
 
-    def _gradients(self, step: int, batches: list[Any], totals: dict[str, float]) -> Tensor:
-        """Gradients of all batches as if they were one; gives this process's share of the loss."""
+    def _step(self, step: int, batches: list[Any], totals: dict[str, float]) -> Tensor:
+        """The passes of a step, as if its batches were one: this process's share of the loss, and the gradients."""
         model = self.task.model
         model.train()
         torch.manual_seed((self.seed << 32) + (step << 8) + self.world.rank)

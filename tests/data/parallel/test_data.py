@@ -191,12 +191,19 @@ def test_nothing_half_made_stays(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("*"))
 
 
-@pytest.mark.parametrize("kind", ["texts", "tokens"])
-def test_what_is_damaged_is_prepared_again(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("texts", "texts.arrow"), ("texts", "hashes.bin"), ("tokens", "tokens.arrow"), ("tokens", "lengths.bin")],
+)
+def test_what_is_damaged_is_prepared_again(
+    kind: str, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config = DataConfig(train=[corpus_of(tmp_path, "a", {"en": sentences(50, 0), "de": sentences(50, 1)})])
     first = open_data(tmp_path, config)
-    [file] = (tmp_path / "cache").glob(f"{kind}-*/{kind}.arrow")
-    file.write_bytes(file.read_bytes()[:-100])
+    [file] = (tmp_path / "cache").glob(f"{kind}-*/{name}")
+    content = file.read_bytes()
+    file.unlink()  # it is still mapped
+    file.write_bytes(content[:-100])
     again = open_data(tmp_path, config)
     assert "is damaged or cut short: it is made anew" in caplog.text
     assert again.validation_texts(("en", "de")) == first.validation_texts(("en", "de"))

@@ -128,7 +128,7 @@ class TokenStore(Store):
 def _whole(folder: Path, name: str) -> pa.Table | None:
     """The table of a store; None if the store must be made."""
     if fault := find_damage(folder):
-        _log.warning("%s is damaged (%s): it is made anew", folder, fault)
+        _log.warning("%s is damaged or cut short: it is made anew (%s)", folder, fault)
         return None
     sealed = (folder / CHECKSUMS).exists()  # by older versions it was not
     return map_arrow(folder / name) if sealed else read_arrow(folder / name)
