@@ -43,6 +43,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written into a text: Linux takes any bytes, which Python keeps as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A name beside the target, whose folder is made; what goes wrong there is told of the target."""
