@@ -200,6 +200,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written into a text: Linux takes any bytes, which Python keeps as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 @contextmanager
 def _closing(descriptor: int) -> Iterator[None]:
     try:

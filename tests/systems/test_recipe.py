@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from qkv.errors import QkvError
+from qkv.reporter import SILENT
+from qkv.runs.run import open_run
 from qkv.systems.recipe import Recipe
+from qkv.train.distributed import World
 
 SUGGESTION = {
     "system": "dvae",
@@ -83,3 +86,26 @@ def test_a_recipe_written_with_hostile_text_is_read_back(tmp_path: Path) -> None
     recipe = Recipe.from_mapping({**SUGGESTION, "data": {"train": [{"folder": text}]}}, "r.yaml")
     recipe.write(tmp_path / "r.yaml")
     assert Recipe.read(tmp_path / "r.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"folder": "K\udce4se"},
+        {"table": "K\udce4se.csv"},
+        {"shards": ["a", "\udcff"]},
+        {"table": "t.csv", "image_column": "\udcff"},
+        {"table": "t.csv", "where": {"\udcff": "x"}},
+    ],
+)
+def test_names_that_are_no_utf8_are_refused_before_training(source: dict[str, object]) -> None:
+    """As Python has names of files and arguments with bytes that are no UTF-8."""
+    data = {**SUGGESTION, "data": {"train": [source]}}
+    with pytest.raises(QkvError, match=r"^the suggestion: .* is not UTF-8, which a name in a recipe must be: rename"):
+        Recipe.suggested(data, [])
+
+
+def test_a_run_with_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(QkvError, match="is not UTF-8, which the name of a run must be: choose another --out"):
+        open_run(tmp_path / "run\udcff", Recipe.suggested(SUGGESTION, []), SILENT, World())
+    assert not list(tmp_path.iterdir())

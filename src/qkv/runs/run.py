@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from qkv.errors import QkvError
-from qkv.files import copy_folder, find_damage
+from qkv.files import copy_folder, find_damage, is_utf8
 from qkv.model_directory import RECIPE, find_model
 from qkv.reporter import Reporter
 from qkv.systems.recipe import Recipe
@@ -25,6 +25,8 @@ def open_run(run: Path, recipe: Recipe, reporter: Reporter, world: World) -> Tra
 
     With several processes the first prepares the data and the others find it.
     """
+    if not is_utf8(str(run)):
+        raise QkvError(f"{run} is not UTF-8, which the name of a run must be: choose another --out, or rename it")
     torch.manual_seed(recipe.seed)  # the new weights
     with world.leader_first(), _explained(run / INITIAL, recipe.initial):
         begins = world.leads and not (run / RECIPE).exists()

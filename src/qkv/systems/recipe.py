@@ -9,7 +9,7 @@ import yaml
 
 from qkv.config import assign, parse, read_yaml
 from qkv.errors import QkvError, shown
-from qkv.files import atomic_file
+from qkv.files import atomic_file, is_utf8
 from qkv.systems.registry import find_system
 from qkv.systems.system import System
 from qkv.train.config import TrainingConfig
@@ -50,7 +50,9 @@ class Recipe:
         if not isinstance(initial, str | None):
             raise QkvError(f"{where}: initial must name a model or a folder, not {shown(initial)}")
         training = parse(TrainingConfig, data.pop("training", {}), f"{where}: training")
-        return cls(system, seed, initial, parse(system.part("task").TASK.Config, data, where), training)
+        task = parse(system.part("task").TASK.Config, data, where)
+        _refuse_bytes([initial, asdict(task)], where)
+        return cls(system, seed, initial, task, training)
 
     @classmethod
     def suggested(cls, data: Mapping[str, Any], assignments: Iterable[str]) -> "Recipe":
@@ -68,3 +70,12 @@ class Recipe:
         data = {**about, **asdict(self.task), "training": asdict(self.training)}
         with atomic_file(path) as temporary:
             temporary.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _refuse_bytes(value: object, where: str) -> None:
+    """Refuse names, as of files and columns, that are no UTF-8: recipes and model cards could not hold them."""
+    if isinstance(value, str) and not is_utf8(value):
+        raise QkvError(f"{where}: {value} is not UTF-8, which a name in a recipe must be: rename it")
+    if isinstance(value, Mapping | list):
+        for part in [*value, *(value.values() if isinstance(value, Mapping) else ())]:
+            _refuse_bytes(part, where)

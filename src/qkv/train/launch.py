@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from qkv.errors import QkvError
+from qkv.runtime.threads import cores
 from qkv.train.host import stop_signals
 
 MEETING = "QKV_MEETING"
@@ -63,7 +64,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
 def _start(rank: int, processes: int, meeting: str, arguments: Sequence[str]) -> _Worker:
     environment = {
-        "OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // processes, 1)),
+        "OMP_NUM_THREADS": str(max(cores() // processes, 1)),
         **os.environ,
         MEETING: meeting,
         "RANK": str(rank),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qkv.config import nearest
 from qkv.data.lines import read_lines
 from qkv.errors import QkvError
+from qkv.files import is_utf8
 
 _MOST_CLASSES = 1_000_000
 _JOINERS = frozenset("\u200c\u200d")  # invisible, but they change what is around them
@@ -73,8 +74,8 @@ class Labels:
         """Classes that are named after folders; `numbers` tell which of these each picture is in."""
         names: list[str] = []
         for folder in folders:
-            if not _is_text(folder.name) or not tidy(folder.name):
-                fault = "is blank" if _is_text(folder.name) else "is not UTF-8"
+            if not is_utf8(folder.name) or not tidy(folder.name):
+                fault = "is blank" if is_utf8(folder.name) else "is not UTF-8"
                 raise QkvError(f"{folder}: the name of this folder {fault}, and a class is named after it: rename it")
             names.append(tidy(folder.name))
         classes = tuple(dict.fromkeys(names))
@@ -114,11 +115,6 @@ def _text(value: Any, where: str) -> str:
         return value.decode() if isinstance(value, bytes) else str(value)
     except UnicodeDecodeError as error:
         raise QkvError(f"{where}: label {value[:40]!r} is not UTF-8 (byte {error.start}): convert it") from None
-
-
-def _is_text(name: str) -> bool:
-    """Whether it was read as UTF-8: Linux takes any bytes for a name, which Python keeps as lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _as_numbers(values: Sequence[Any], names: Sequence[str]) -> list[int] | None:

@@ -14,7 +14,7 @@ from qkv.systems.classifier.pipeline import Classifier, Prediction
 from qkv.systems.options import AsJson, Model, Weights
 from qkv.terminal.output import check_target, print_json, print_table, write_bytes, write_json
 from qkv.terminal.reporter import TerminalReporter
-from qkv.terminal.text import show
+from qkv.terminal.text import one_line, show
 
 if TYPE_CHECKING:
     from qkv.interop.source import Source
@@ -47,14 +47,14 @@ def classify(
 
 def _show(file: str, answer: list[Prediction] | QkvError, as_json: bool) -> None:
     if isinstance(answer, QkvError):
-        show(f"error: {answer}", to_stderr=True)
+        show(one_line(f"error: {answer}"), to_stderr=True)
         fields: dict[str, object] = {"error": str(answer)}
     else:
         fields = {"predictions": [{"label": one.label, "probability": round(one.probability, 6)} for one in answer]}
     if as_json:
         print_json({"file": file, **fields})
     elif not isinstance(answer, QkvError):
-        show(f"{file}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer))
+        show(one_line(f"{file}: " + ", ".join(f"{one.label} {one.probability:.1%}" for one in answer)))
 
 
 def evaluate(
@@ -75,7 +75,7 @@ def evaluate(
         pictures = open_pictures(PictureSource.of(data))
         found = report(classifier, pictures, partial(reporter.progress, f"pictures of {data.name}"))
     for line in found.unreadable:
-        show(f"left out: {line}", to_stderr=True)
+        show(one_line(f"left out: {line}"), to_stderr=True)
     if as_json:
         print_json({"model": model, "data": str(data), **found.to_json()})
     else:
