@@ -44,3 +44,8 @@ def all_cores(yes: bool) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def use_threads(number: int) -> None:
+    """Compute with so many threads on processors from now on."""
+    torch.set_num_threads(number)

@@ -5,12 +5,15 @@ from typing import Self
 
 from rich import progress as bars
 from rich.console import Console
+from rich.measure import Measurement
+from rich.segment import Segments
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from qkv.reporter import Reporter, Table
 
 _SECONDS_BETWEEN_LINES = 30.0
+_WIDEST = 100_000  # characters of a table that nothing hems in
 
 
 class TerminalReporter(Reporter):
@@ -34,7 +37,7 @@ class TerminalReporter(Reporter):
     def say(self, text: str | Table) -> None:
         """Show a line, or a table."""
         if isinstance(text, Table):
-            self._console.print(to_rich(text))
+            show_table(self._console, text)
             for note in text.notes:
                 self._console.print(Text(note))
         else:
@@ -74,13 +77,22 @@ class _Rate(bars.ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
+def show_table(console: Console, table: Table) -> None:
+    """A table that fits a terminal, or has a line for each row where there is none; nothing of it is cut off."""
+    drawn = to_rich(table)
+    least, most = Measurement.get(console, console.options.update(max_width=_WIDEST), drawn)
+    width = max(console.width, least if console.is_terminal else most)
+    console.print(Segments(console.render(drawn, console.options.update(max_width=width))), crop=False)
+
+
 def to_rich(table: Table) -> RichTable:
     """A table as rich draws it: numbers to the right, text to the left, nothing taken for markup."""
     drawn = RichTable(title=table.title or None, title_justify="left", box=None, padding=(0, 1, 0, 0))
     for number, heading in enumerate(table.columns):
         cells = [row[number] for row in table.rows]
         numeric = number > 0 and all(not cell or cell[0].isdigit() or cell[0] in "-+" for cell in cells)
-        drawn.add_column(Text(heading), justify="right" if numeric else "left", no_wrap=numeric)
+        whole = numeric or number == 0  # so are names, which are typed
+        drawn.add_column(Text(heading), justify="right" if numeric else "left", no_wrap=whole, overflow="fold")
     for row in table.rows:
         drawn.add_row(*map(Text, row))
     return drawn

@@ -50,7 +50,7 @@ def test_a_picture_depends_on_its_caption_and_seed_alone(tiny: Painter, monkeypa
     many = tiny.draw(CAPTIONS, n=5, seed=3)
     for caption, row in zip(CAPTIONS, many, strict=True):
         assert (pixels(tiny.draw(caption, n=2, seed=3)) == pixels(row[:2])).all()
-    monkeypatch.setattr(painter, "_ROWS", 2)  # in parts
+    monkeypatch.setattr(painter.Painter, "batch_size", 2)  # in parts
     for row, other in zip(tiny.draw(CAPTIONS, n=5, seed=3), many, strict=True):
         assert (pixels(row) == pixels(other)).all()
     assert len({image.tobytes() for image in many[0]}) == 5

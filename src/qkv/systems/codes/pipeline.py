@@ -17,8 +17,6 @@ from qkv.runtime.device import to_device
 from qkv.runtime.engine import Engine, open_engine
 from qkv.systems.codes.saved import Saved
 
-_BATCH = 64  # pictures at once, which bounds the memory
-
 
 class Codes:
     """A trained discrete VAE.
@@ -26,7 +24,10 @@ class Codes:
     Attributes:
         model: encoder, codebook and decoder.
         preprocessing: from a picture to what the model reads.
+        batch_size: pictures at once, which bounds the memory.
     """
+
+    batch_size = 64
 
     def __init__(self, saved: Saved, engine: Engine[DVAE]) -> None:
         self.preprocessing = saved.preprocessing
@@ -48,14 +49,15 @@ class Codes:
         """The codes of pictures, a grid of them for each; a QkvError names one that cannot be read."""
         grid, how = self.model.config.grid, self.preprocessing
         found = [torch.empty(0, grid, grid, dtype=torch.int64)]
-        for start in range(0, len(pictures), _BATCH):
-            part = (open_picture(one, how.channels, how.shorter_side) for one in pictures[start : start + _BATCH])
+        size = self.batch_size
+        for start in range(0, len(pictures), size):
+            part = (open_picture(one, how.channels, how.shorter_side) for one in pictures[start : start + size])
             found.append(self.encode_images(torch.stack(list(map(how, part)))))
         return torch.cat(found)
 
     def decode(self, codes: Int[Tensor, "N h w"]) -> list[Image.Image]:
         """The pictures of codes."""
-        parts = (self._engine.call(self.model.decode, part) for part in codes.split(_BATCH))
+        parts = (self._engine.call(self.model.decode, part) for part in codes.split(self.batch_size))
         return [image for part in parts for image in to_images(part)]
 
     def encode_images(self, images: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:
