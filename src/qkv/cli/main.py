@@ -146,7 +146,7 @@ def main() -> None:
     words = sys.argv[1:]
     verb = words[0] if words and words[0] in verbs() else None
     try:
-        status = _app()(standalone_mode=False)
+        status = _app()(prog_name="qkv", standalone_mode=False)
     except _UsageError as error:
         message = getattr(error, "format_message", error.__str__)()
         model = [word for word in words[1:2] if verb in _OF_ANY_SYSTEM and not word.startswith("-")]

@@ -38,7 +38,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no remarks
 
 
 class _Loads(Protocol):
-    batch_size: int
+    @property
+    def batch_size(self) -> int: ...
+
+    @batch_size.setter
+    def batch_size(self, number: int) -> None: ...
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> Self: ...

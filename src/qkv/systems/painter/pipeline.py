@@ -74,14 +74,21 @@ class Painter:
         codes: the discrete VAE that it draws with: codes to pictures and back.
         tokenizer: of captions.
         guidance: how closely it follows captions unless it is told otherwise.
-        batch_size: pictures that are drawn at once, which bounds the memory.
+        batch_size: pictures at once, drawn or made of codes, which bounds the memory.
     """
-
-    batch_size = 64
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
         self.model, self.codes, self._engine = engine.model, codes, engine
         self.tokenizer, self.guidance = tokenizer, saved.guidance
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures at once, drawn or made of codes, which bounds the memory."""
+        return self.codes.batch_size
+
+    @batch_size.setter
+    def batch_size(self, number: int) -> None:
+        self.codes.batch_size = number
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> "Painter":

@@ -28,6 +28,7 @@ from qkv.systems.options import (
     Model,
     Quiet,
     Threads,
+    complete_model,
     load,
     refuse_files,
 )
@@ -56,6 +57,7 @@ _Words = Annotated[
     list[str],
     typer.Argument(
         metavar="[MODEL] CAPTION...",
+        autocompletion=complete_model,
         help="The first of several words is the model if it is a bundled model's name (or nearly), a folder of a model "
         "or run, or has a '/' but no space in it; otherwise the model is the first painter that `qkv models` lists. "
         "All others are captions.",

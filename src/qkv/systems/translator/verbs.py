@@ -26,6 +26,7 @@ from qkv.systems.options import (
     Quiet,
     Threads,
     Weights,
+    complete_model,
     load,
     refuse_files,
 )
@@ -58,6 +59,7 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[MODEL] [TEXT]...",
+        autocompletion=complete_model,
         help="The first word is the model if it is a bundled model's name (or nearly), a folder of a model or run, "
         f"or has a '/' but no space in it; otherwise the model is {DEFAULT_MODEL}. All others are texts. Without a "
         "text, standard input is read.",
