@@ -14,4 +14,4 @@ for language in de:German fr:French cs:Czech; do
 done
 
 echo
-qkv explain multi30k "$(head -n 1 "$captions")" --from en --to de --out "$out/attention.png"
+qkv explain multi30k "$(head -n 1 "$captions")" --from en --to de --out "$out/attention.png" --force

@@ -12,7 +12,7 @@ from qkv.systems.painter.pipeline import Painter
 from qkv.systems.translator.pipeline import Translator
 
 MEGABYTES = {"emoji": 20, "fashion-mnist": 3, "fashion-draw": 6, "multi30k": 20}
-CLOTHES = Path(__file__).parent / "docs" / "fixtures" / "clothes"
+CLOTHES = Path(__file__).resolve().parents[1] / "examples" / "clothes"
 NAMES = {
     "a T-shirt": "T-shirt/top",
     "a pair of trousers": "Trouser",

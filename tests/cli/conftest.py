@@ -27,9 +27,10 @@ class Result:
 class Program:
     """`qkv` in a process of its own, as from a shell in that folder."""
 
-    def __call__(self, *arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Runs it to its end."""
-        return subprocess.run(**self._call(arguments, folder), capture_output=True, text=True)
+    def __call__(self, *arguments: object, folder: Path, **files: Any) -> subprocess.CompletedProcess[str]:
+        """Runs it to its end; `files` are those that it is to have for its standard ones."""
+        files = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **files}
+        return subprocess.run(**self._call(arguments, folder), **files, text=True)
 
     def start(self, *arguments: object, folder: Path) -> subprocess.Popen[Any]:
         """Leaves it running; what it says is lost."""

@@ -98,7 +98,7 @@ def test_errors_are_one_line(
 def test_another_model_judges(tiny: Path, tmp_path: Path, qkv_command) -> None:
     painter, out = qkv.load(tiny, device="cpu"), tmp_path / "out.png"
     for folder in (tiny_vit(tmp_path / "vit"), tiny_scorer(tmp_path / "scorer")):
-        done = qkv_command("draw", tiny, "a bee", "-n", 4, "--scorer", folder, "--out", out)
+        done = qkv_command("draw", tiny, "a bee", "-n", 4, "--scorer", folder, "--out", out, "--force")
         assert done.status == 0, done.err
         expected = painter.draw("a bee", n=4, scorer=qkv.load(folder, device="cpu"))
         assert out.read_bytes() == draw_gallery([expected], ["a bee"])
@@ -119,7 +119,7 @@ def test_which_word_is_the_model(
         (["tinted", "bird"], ["bird"]),
         ([tiny, "bird", "tinted"], ["bird", "tinted"]),
     ):
-        done = qkv_command("draw", *words, "--out", "out.png")
+        done = qkv_command("draw", *words, "--out", "out.png", "--force")
         assert done.status == 0, done.err
         expected = qkv.load(tiny, device="cpu").draw(captions)
         assert Path("out.png").read_bytes() == draw_gallery(expected, captions)

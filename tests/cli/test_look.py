@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PHOTOS = Path(__file__).resolve().parent.parent / "docs" / "fixtures" / "photos"
+PHOTOS = Path(__file__).resolve().parents[2] / "examples" / "photos"
 # Too few steps to learn anything; what stands before training starts is looked at.
 SHORT = ["--set=training.max_steps=1", "--set=training.validate_every=1", "--set=training.warmup=0"]
 TEXT = ["--set=model.d_model=16", "--set=model.n_heads=2", "--set=model.n_layers=1", "--set=tokenizer.vocabulary=400"]

@@ -1,13 +1,21 @@
+import io
 import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from safetensors.torch import load_file
 
 import qkv
 from qkv.data.pictures.preprocessing import Preprocessing
-from qkv.model_directory import save_model
+from qkv.model_directory import bundled_models, save_model
 from qkv.models.dvae import DVAEConfig
+from qkv.reporter import Table
 from qkv.systems.codes.saved import Saved
+from qkv.terminal.reporter import show_table
 from tiny_painter import tiny_painter
 from tiny_scorer import tiny_scorer
 from tiny_vit import tiny_vit
@@ -53,6 +61,31 @@ def test_models_of_every_system_say_what_they_know(qkv_command, tmp_path, monkey
     }
     rows = [" ".join(line.split()) for line in done.lines]
     assert all(any(row.startswith(f"{name} {known} ") for row in rows) for name, known in knows.items()), done.out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [20, 60, 80])
+def test_a_table_loses_no_word_and_no_number(monkeypatch, terminal, width):
+    name, number = "a-model-with-a-long-name-to-type", "1,234,567,890"
+    words = "some words andoneverylongwordamongthem" * 3
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, color_system=None, width=width)
+    show_table(console, Table(("name", "knows", "parameters"), [(name, words, number)]))
+    shown = file.getvalue()
+    assert name in shown and number in shown and "…" not in shown
+    cells = "".join(line[len(name) : -len(number) - 1] for line in shown.splitlines()[1:])
+    assert "".join(cells.split()) == "".join(words.split())
+
+
+def test_models_as_json_and_in_a_narrow_window(qkv_command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    listed, shown = json.loads(qkv_command("models", "--json").out), qkv_command("models").lines
+    assert [one["name"] for one in listed] == [line.split()[0] for line in shown[1:]] == list(bundled_models())
+    for one, line in zip(listed, shown[1:], strict=True):
+        assert one["knows"] in line and f"{one['parameters']:,}" in line and line.rstrip().endswith(one["licence"])
+        weights = load_file(Path(one["folder"], "model.safetensors"))
+        assert one["parameters"] == sum(weight.numel() for weight in weights.values())
+        assert one["bytes"] == sum(path.stat().st_size for path in Path(one["folder"]).iterdir())
 
 
 def test_models(qkv_command, model_folder, monkeypatch):

@@ -29,11 +29,11 @@ def test_texts_files_and_standard_input_agree(qkv_command, model_folder, tmp_pat
     assert qkv_command("translate", *options, *texts).lines == expected
     assert qkv_command("translate", *options, stdin=data.encode()).lines == expected
     assert qkv_command("translate", *options, "--input", tmp_path / "in.txt").lines == expected
-    done = qkv_command("translate", *options, "--input", tmp_path / "in.txt", "--output", tmp_path / "out" / "out.txt")
+    done = qkv_command("translate", *options, "--input", tmp_path / "in.txt", "--out", tmp_path / "out" / "out.txt")
     assert (done.status, done.out, done.err) == (0, "", "")
     assert (tmp_path / "out" / "out.txt").read_text().split("\n") == [*expected, ""]
     assert os.listdir(tmp_path / "out") == ["out.txt"]
-    qkv_command("translate", *options, "--output", tmp_path / "piped.txt", stdin=data.encode())
+    qkv_command("translate", *options, "--out", tmp_path / "piped.txt", stdin=data.encode())
     assert (tmp_path / "piped.txt").read_text().split("\n") == [*expected, ""]
 
 
@@ -50,7 +50,7 @@ def test_hostile_file_of_a_thousand_lines(qkv_command, model_folder, tmp_path):
     texts = [line.encode("utf-8", "replace").decode() for line in hostile_lines(1000, longest=1500)]
     (tmp_path / "in.txt").write_text("".join(f"{line}\n" for line in texts), encoding="utf-8", newline="")
     options = (model_folder, "--to", "de", "--beam-size", 1, "--max-length", 4, "--json")
-    done = qkv_command("translate", *options, "--input", tmp_path / "in.txt", "--output", tmp_path / "out.txt")
+    done = qkv_command("translate", *options, "--input", tmp_path / "in.txt", "--out", tmp_path / "out.txt")
     assert (done.status, done.err) == (0, "")
     results = [json.loads(line) for line in (tmp_path / "out.txt").read_text(encoding="utf-8").split("\n")[:-1]]
     assert len(results) == 1000
@@ -62,7 +62,7 @@ def test_hostile_file_of_a_thousand_lines(qkv_command, model_folder, tmp_path):
 def test_a_file_that_is_not_utf8_leaves_nothing_behind(qkv_command, model_folder, tmp_path):
     (tmp_path / "in.txt").write_bytes(b"good\n" * 1000 + b"b\xffd\n")
     command = ("translate", model_folder, "--to", "de", "--input", tmp_path / "in.txt")
-    for output in ((), ("--output", tmp_path / "out.txt")):
+    for output in ((), ("--out", tmp_path / "out.txt")):
         done = qkv_command(*command, *output)
         assert (done.status, done.out) == (1, "")
         assert done.err == (
@@ -80,7 +80,7 @@ def test_standard_input_that_is_not_utf8(qkv_command, model_folder, monkeypatch,
 
 
 def test_not_utf8_on_standard_input_leaves_no_output(qkv_command, model_folder, tmp_path):
-    done = qkv_command("translate", model_folder, "--to", "de", "--output", tmp_path / "out", stdin=b"ab\n\xff\n")
+    done = qkv_command("translate", model_folder, "--to", "de", "--out", tmp_path / "out", stdin=b"ab\n\xff\n")
     assert done.status == 1
     assert os.listdir(tmp_path) == []
 
@@ -96,7 +96,7 @@ def test_json_holds_scores_flags_and_alternatives(qkv_command, model_folder):
 def test_resumes_after_a_kill(qkv_command, model_folder, tmp_path, monkeypatch):
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("".join(f"{i} {line}\n" for i, line in enumerate(lines("en", 1500))))
-    command = ("translate", model_folder, "--to", "de", "--beam-size", 1, "--input", source, "--output")
+    command = ("translate", model_folder, "--to", "de", "--beam-size", 1, "--input", source, "--out")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "qkv", *map(str, (*command, output))], env=environment)
     while not (found := partials(tmp_path)) or not found[0].stat().st_size:
@@ -131,7 +131,7 @@ def test_other_work_is_not_resumed(qkv_command, model_folder, tmp_path, monkeypa
         return real(self, texts, *args, **kwargs)
 
     monkeypatch.setattr(qkv.systems.translator.pipeline.Translator, "translate", interrupted)
-    command = ("translate", model_folder, "--input", source, "--output", output)
+    command = ("translate", model_folder, "--input", source, "--out", output)
     stopped = qkv_command(*command, "--to", "de")
     assert (stopped.status, stopped.err) == (130, "interrupted; the same command goes on behind line 1\n")
     assert len(partials(tmp_path)) == 1 and not output.exists()
@@ -160,8 +160,8 @@ def test_which_word_is_the_model(model_folder, tmp_path, monkeypatch):
         (["--to", "de", "--beam-size", "2", "--top-k", "5", "a"], 1, "top_k asks for sampling, beam_size=2"),
         (["--to", "de", "--input", "x.txt", "two dogs"], 1, "give texts or --input, not both"),
         (["--to", "de", "--input", "missing.txt"], 1, "missing.txt does not exist"),
-        (["--to", "de", "--input", "missing.txt", "--output", "o.gz"], 1, "must be a plain text file, not .gz"),
-        (["--to", "de", "--output", "."], 1, "must be a plain text file, not a folder"),
+        (["--to", "de", "--input", "missing.txt", "--out", "o.gz"], 1, "must be a plain text file, not .gz"),
+        (["--to", "de", "--out", "."], 1, "must be a plain text file, not a folder"),
         (["two dogs"], 2, "Missing option '--to'"),
         (["--to", "de", "--beam", "5"], 2, "No such option: --beam"),
         (["--to", "de", "--beam-size", "five"], 2, "Invalid value for '--beam-size'"),
@@ -188,7 +188,7 @@ def test_a_name_that_is_no_model(qkv_command, tmp_path, monkeypatch):
 def test_an_output_folder_that_cannot_be_written(qkv_command, model_folder, tmp_path):
     (tmp_path / "file").write_text("a\n")
     done = qkv_command(
-        "translate", model_folder, "--to", "de", "--input", tmp_path / "file", "--output", tmp_path / "file" / "out"
+        "translate", model_folder, "--to", "de", "--input", tmp_path / "file", "--out", tmp_path / "file" / "out"
     )
     assert done.status == 1
     assert done.err.startswith("error: ") and done.err.count("\n") == 1

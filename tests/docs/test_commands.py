@@ -1,8 +1,9 @@
 """Every command and every piece of Python that README and docs show is run, page by page, in a fresh folder.
 
 A page's ```sh and ```python blocks form one script. A block after a comment `<!-- not run: why -->` is left out; that
-is for what would go to the network or never end. `fixtures/` holds the files that pages speak of (`clothes` are test
-pictures of Fashion-MNIST: Xiao et al. 2017, MIT), `bin/` a `qkv` that trains only a few small steps (server.py).
+is for what would go to the network or never end. The README's folder has `examples/` in it, as a clone does, and nothing
+else; pages of the documentation run in a copy of `examples/`, as they say. `bin/` holds a `qkv` that trains only a few
+small steps (server.py).
 """
 
 import os
@@ -22,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MAY_STAY_UNRUN = ("git clone ", "cd ", "pip install ", "make ", "tensorboard ")
+MAY_STAY_UNRUN = ("git clone ", "cd ", "pip install ", "make ", "tensorboard ", "qkv --install-completion")
 
 
 def blocks(page: Path) -> list[re.Match[str]]:
@@ -58,7 +59,7 @@ def server() -> Iterator[str]:
 
 def failure(page: Path, folder: Path, server: str) -> str | None:
     """What went wrong with a page's script, run in this folder."""
-    shutil.copytree(HERE / "fixtures", folder)
+    shutil.copytree(ROOT / "examples", folder / "examples" if page.parent == ROOT else folder)
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(HERE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),

@@ -8,13 +8,16 @@ called for, and nothing else is.
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from qkv.errors import QkvError, missing_extra
 from qkv.model_directory import local_model
+from qkv.systems.options import Model
 from qkv.systems.registry import system_of, systems
 from qkv.systems.system import Verb
 from qkv.terminal.text import show, show_warnings
@@ -31,6 +34,8 @@ _OF_ANY_SYSTEM = {
     "export": ("be exported", "Export a model as a program that other runtimes run."),
 }
 """What several systems' verbs of one name have in common: what a model can then do, and a line of help."""
+_ALSO = {"output": "out"}
+"""Other spellings of options, of all verbs."""
 
 
 def verbs() -> dict[str, str]:
@@ -68,26 +73,54 @@ def _overview(verb: str, able: "dict[Any, Verb]") -> Callable[..., Any]:
     lines = "\n\n".join(f"{system.called}: {how.help}" for system, how in able.items())
     what = _OF_ANY_SYSTEM[verb][1] if verb in _OF_ANY_SYSTEM else verbs()[verb]
 
-    def overview(model: str = typer.Argument(help="A bundled model, a model folder or a run.")) -> None:
+    def overview(model: Model) -> None:
         raise QkvError(f"name a model first, as in: qkv {verb} MODEL; `qkv models` lists those that come along")
 
     overview.__doc__ = f"{what} The options are the model's own: qkv {verb} MODEL --help\n\n{lines}"
     return overview
 
 
-def _app(verb: str | None, words: Sequence[str]) -> typer.Typer:
-    """The command line with the function of one verb; the others have only a line of help."""
+class _PlainFlags:
+    """Help that gives no type for options that are given or not, and take no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc] (a command of typer has it)
+        for parameter in found:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return found
+
+
+class _Command(_PlainFlags, TyperCommand):
+    pass
+
+
+class _Verbs(_PlainFlags, TyperGroup):
+    """All verbs, of which only one has its function: the one that is called for, when the words behind it are known."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        verb, command, words = super().resolve_command(ctx, args)
+        if verb is not None:
+            with suppress(*([QkvError] if ctx.resilient_parsing else [])):  # a shell that completes wants no errors
+                only = typer.Typer(add_completion=False)
+                only.command(verb, cls=_Command)(find_function(verb, words))
+                command = typer.main.get_command(only)
+        return verb, command, words
+
+
+def _app() -> typer.Typer:
+    """The command line; of each verb it has only a line of help until it is called for."""
     app = typer.Typer(
         name="qkv",
+        cls=_Verbs,
         help="One Transformer, whole: train it, translate with it, look inside while it runs.",
-        add_completion=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "token_normalize_func": lambda name: _ALSO.get(name, name),
+        },
     )
     for word, help_ in verbs().items():
-        if word == verb:
-            app.command(word)(find_function(word, words))
-        else:
-            app.command(word, help=help_)(lambda: None)
+        app.command(word, help=help_)(lambda: None)
 
     @app.callback(invoke_without_command=True)
     def options(
@@ -115,7 +148,7 @@ def main() -> None:
     words = sys.argv[1:]
     verb = words[0] if words and words[0] in verbs() else None
     try:
-        status = _app(verb, words[1:])(standalone_mode=False)
+        status = _app()(prog_name="qkv", standalone_mode=False)
     except _UsageError as error:
         message = getattr(error, "format_message", error.__str__)()
         model = [word for word in words[1:2] if verb in _OF_ANY_SYSTEM and not word.startswith("-")]

@@ -3,28 +3,48 @@
 import math
 import re
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from safetensors import safe_open
 
 from qkv.model_directory import CARD, WEIGHTS, bundled_models, read_saved
 from qkv.reporter import Table
 from qkv.systems.registry import system_of
-from qkv.terminal.output import print_table
+from qkv.terminal.output import print_json, print_table
 from qkv.terminal.text import show
 
 
-def models() -> None:
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
     """List the bundled models."""
-    rows = []
-    for name, folder in bundled_models().items():
-        system = system_of(folder)
-        knows = read_saved(folder, system.part("saved").Saved).knows
-        size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
-        rows.append((name, system.name, knows, f"{_parameters(folder):,}", f"{size:.1f} MiB", _licence(folder)))
-    if rows:
+    found = [_facts(name, folder) for name, folder in bundled_models().items()]
+    if as_json:
+        print_json(found)
+    elif found:
+        rows = [
+            (one["name"], one["system"], one["knows"], f"{one['parameters']:,}", _size(one["bytes"]), one["licence"])
+            for one in found
+        ]
         print_table(Table(("name", "system", "knows", "parameters", "size", "licence"), rows))
     else:
         show("no bundled models")
+
+
+def _facts(name: str, folder: Path) -> dict[str, Any]:
+    system = system_of(folder)
+    return {
+        "name": name,
+        "system": system.name,
+        "knows": read_saved(folder, system.part("saved").Saved).knows,
+        "parameters": _parameters(folder),
+        "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+        "licence": _licence(folder),
+        "folder": str(folder),
+    }
+
+
+def _size(number: int) -> str:
+    return f"{number / 2**20:.1f} MiB"
 
 
 def _parameters(folder: Path) -> int:

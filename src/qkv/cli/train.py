@@ -1,6 +1,7 @@
 """`qkv train`: from a recipe, from bare data, or on from where a run stopped."""
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -108,8 +109,10 @@ def _train(world: World, request: _Request, reporter: TerminalReporter) -> None:
     else:
         run, recipe = _new_run(request, reporter)
     with only_trainer(run) if world.leads else nullcontext():
-        if run != path and (run / RECIPE).exists():
-            raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
+        if run != path:
+            if (run / RECIPE).exists():
+                raise QkvError(f"{run} is a run already: go on with `qkv train {run}`, or choose another --out")
+            _check_folder(run, request)
         trainer = open_run(run, recipe, reporter, world)
         if world.leads:
             recipe.write(run / RECIPE)
@@ -119,6 +122,16 @@ def _train(world: World, request: _Request, reporter: TerminalReporter) -> None:
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
     score = "" if outcome.score is None else f", best score {outcome.score:.2f}"
     reporter.say(f"{outcome.reason} at step {outcome.step}{score}; the model: {run / 'model'}")
+
+
+def _check_folder(run: Path, request: _Request) -> None:
+    """Refuse a new run's folder that is read, or that holds what the run would replace."""
+    for source in (*request.sources, *([Path(request.initial)] if request.initial else [])):
+        if run.exists() and source.exists() and run.samefile(source):
+            raise QkvError(f"--out {run} is what is read: name another folder")
+    for below in (run / "model", run / "checkpoints"):
+        if os.path.lexists(below):
+            raise QkvError(f"--out {run}: {below} is there already, and of no run: name another folder")
 
 
 def _new_run(request: _Request, reporter: TerminalReporter) -> tuple[Path, Recipe]:

@@ -14,17 +14,19 @@ from qkv.model_directory import CARD, CONFIG, WEIGHTS, read_config, read_weights
 _OF_DATA = ("temperature", "max_source_tokens", "limits")  # found on the training or validation data, not chosen
 
 
-def average_models(folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None) -> None:
+def average_models(
+    folders: Sequence[Path], out: Path, shares: Sequence[float] | None = None, replace: bool = False
+) -> None:
     """Write the model whose weights are the mean of the models' (model soups, Wortsman et al. 2022).
 
     It makes sense for models that were trained on from the same one, with the same sizes, tokenizer and labels; others
     are refused. Everything but the weights is the first model's. Shares are equal if not given, and are divided by
-    their sum.
+    their sum. An `out` that is there is refused, unless it is to be replaced.
     """
     shares = [1.0] * len(folders) if shares is None else shares
     if len(folders) < 2 or len(shares) != len(folders) or min(shares) <= 0:
         raise QkvError(f"give two or more models, and a positive share of each: not {len(folders)} and {list(shares)}")
-    if out.exists():
+    if out.exists() and not replace:
         raise QkvError(f"{out} is there already: choose another folder")
     first = folders[0]
     weights = read_weights(first)

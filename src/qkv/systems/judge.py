@@ -61,24 +61,24 @@ class ClassReader(Protocol):
         ...
 
 
-def open_judge(model: str) -> Judge:
+def open_judge(model: str, device: str | None = None) -> Judge:
     """Load a model that judges pictures by a caption; refuses one that cannot."""
-    return _open(model, ("judge",), "judge pictures")
+    return _open(model, ("judge",), "judge pictures", device)
 
 
-def open_reader(model: str) -> ClassReader:
+def open_reader(model: str, device: str | None = None) -> ClassReader:
     """Load a model that reads classes from pictures; refuses one that cannot."""
-    return _open(model, ("classify", "features"), "judge what pictures show")
+    return _open(model, ("classify", "features"), "judge what pictures show", device)
 
 
-def _open(model: str, methods: Sequence[str], what: str) -> Any:
+def _open(model: str, methods: Sequence[str], what: str, device: str | None) -> Any:
     def able(system: System) -> bool:
         return all(hasattr(system.part("pipeline").Pipeline, method) for method in methods)
 
     if not able(found := system_of(model)):
         instead = " or ".join(system.called for system in systems() if able(system))
         raise QkvError(f"{model} is {found.called}, which cannot {what}: give {instead}")
-    return load(model)
+    return load(model, device)
 
 
 def named_label(caption: str, labels: Sequence[str]) -> int:

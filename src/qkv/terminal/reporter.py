@@ -7,7 +7,9 @@ from typing import Self
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
+from rich.segment import Segments
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -17,6 +19,7 @@ from qkv.terminal.text import escaped, one_line
 
 _SECONDS_BETWEEN_LINES = 30.0
 _SHORTEST_BAR, _LONGEST_BAR, _SHORTEST = 10, 40, 12
+_WIDEST = 100_000  # characters of a table that nothing hems in
 
 
 class TerminalReporter(Reporter):
@@ -49,7 +52,7 @@ class TerminalReporter(Reporter):
     def say(self, text: str | Table) -> None:
         """Show a line, or a table."""
         if isinstance(text, Table):
-            self._console.print(to_rich(text))
+            show_table(self._console, text)
             for note in text.notes:
                 self._console.print(Text(one_line(note)))
         else:
@@ -146,6 +149,14 @@ def _shortened(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
 
 
+def show_table(console: Console, table: Table) -> None:
+    """A table that fits a terminal, or has a line for each row where there is none; nothing of it is cut off."""
+    drawn = to_rich(table)
+    least, most = Measurement.get(console, console.options.update(max_width=_WIDEST), drawn)
+    width = max(console.width, least if console.is_terminal else most)
+    console.print(Segments(console.render(drawn, console.options.update(max_width=width))), crop=False)
+
+
 def to_rich(table: Table) -> RichTable:
     """A table as rich draws it: numbers to the right, text to the left, nothing taken for markup."""
     title = Text(escaped(table.title)) if table.title else None
@@ -153,7 +164,9 @@ def to_rich(table: Table) -> RichTable:
     for number, heading in enumerate(table.columns):
         cells = [row[number] for row in table.rows]
         numeric = number > 0 and all(not cell or cell[0].isdigit() or cell[0] in "-+" for cell in cells)
-        drawn.add_column(Text(escaped(heading)), justify="right" if numeric else "left", no_wrap=numeric)
+        whole = numeric or number == 0  # so are names, which are typed
+        text = Text(escaped(heading))
+        drawn.add_column(text, justify="right" if numeric else "left", no_wrap=whole, overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(escaped(cell)) for cell in row))
     return drawn

@@ -31,7 +31,7 @@ def test_codes_are_the_models(tiny: Codes, monkeypatch: pytest.MonkeyPatch) -> N
     with torch.no_grad():
         codes = tiny.model.encode(pixels)
         decoded = tiny.model.decode(codes)
-    monkeypatch.setattr(image_codes, "_BATCH", 2)
+    monkeypatch.setattr(image_codes.Codes, "batch_size", 2)
     assert tiny.encode(images).tolist() == codes.tolist()
     assert tiny.encode([]).shape == (0, 4, 4)
     for found in (tiny.decode(codes), tiny.decode(tiny.encode(images))):

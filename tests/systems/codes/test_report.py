@@ -9,7 +9,6 @@ from PIL import Image
 
 import qkv
 from qkv.data.captions.evaluation import open_pictures
-from qkv.data.pictures import listing
 from qkv.errors import QkvError
 from qkv.metrics.pictures import psnr, ssim
 from qkv.reporter import Reporter
@@ -19,9 +18,9 @@ from tiny_codes import CODES, tiny_codes
 CONSOLE = Reporter()
 
 
-def test_scores_are_those_of_all_pictures_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_AT_ONCE", 16)
+def test_scores_are_those_of_all_pictures_at_once(tmp_path: Path) -> None:
     codes, draw = qkv.load(tiny_codes(tmp_path / "model"), device="cpu"), np.random.default_rng(0)
+    codes.batch_size = 16
     folder = tmp_path / "pictures"
     folder.mkdir()
     arrays = draw.integers(0, 256, (40, 8, 8, 3), np.uint8)

@@ -14,7 +14,6 @@ import qkv
 from qkv.data.pictures.preprocessing import to_pixels
 from qkv.data.text.padding import pad_captions
 from qkv.errors import QkvError
-from qkv.systems.painter import pipeline as painter
 from qkv.systems.painter.pipeline import Painter
 from tiny_painter import CAPTIONS, SIZES, tiny_painter
 
@@ -50,7 +49,7 @@ def test_a_picture_depends_on_its_caption_and_seed_alone(tiny: Painter, monkeypa
     many = tiny.draw(CAPTIONS, n=5, seed=3)
     for caption, row in zip(CAPTIONS, many, strict=True):
         assert (pixels(tiny.draw(caption, n=2, seed=3)) == pixels(row[:2])).all()
-    monkeypatch.setattr(painter, "_ROWS", 2)  # in parts
+    monkeypatch.setattr(tiny, "batch_size", 2)  # in parts
     for row, other in zip(tiny.draw(CAPTIONS, n=5, seed=3), many, strict=True):
         assert (pixels(row) == pixels(other)).all()
     assert len({image.tobytes() for image in many[0]}) == 5

@@ -15,8 +15,6 @@ from qkv.data.pictures.preprocessing import Preprocessing, to_pixels
 from qkv.data.reading import ahead, or_error
 from qkv.errors import QkvError
 
-_AT_ONCE = 64
-
 
 @dataclass(frozen=True)
 class PictureBatch:
@@ -42,11 +40,11 @@ class PictureList(ABC):
         """A picture at the size of a model, in bytes."""
         return to_pixels(preprocessing.fit(self.picture(index, preprocessing.channels, preprocessing.shorter_side)))
 
-    def batches(self, preprocessing: Preprocessing) -> Iterator[PictureBatch]:
-        """All pictures in order, at the size of a model."""
+    def batches(self, preprocessing: Preprocessing, at_once: int = 64) -> Iterator[PictureBatch]:
+        """All pictures in order, so many at once, at the size of a model."""
         none = torch.empty(0, preprocessing.channels, preprocessing.size, preprocessing.size, dtype=torch.uint8)
         read = or_error(partial(self.pixels, preprocessing=preprocessing))
-        for batch in ahead(range(len(self)), read, _AT_ONCE):
+        for batch in ahead(range(len(self)), read, at_once):
             good = {index: pixels for index, pixels in batch if isinstance(pixels, Tensor)}
             unreadable = [str(error) for _, error in batch if isinstance(error, QkvError)]
             yield PictureBatch(list(good), torch.stack(list(good.values())) if good else none, unreadable)

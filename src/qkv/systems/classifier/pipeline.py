@@ -60,7 +60,10 @@ class Classifier(ShownModel[ViT]):
         labels: the classes, in the order of the model's outputs.
         preprocessing: from a picture to what the model reads.
         temperature: what logits are divided by (Guo et al. 2017).
+        batch_size: pictures that are read and classified at once.
     """
+
+    batch_size = _BATCH
 
     def __init__(self, saved: Saved, engine: Engine[ViT]) -> None:
         self.knows = saved.knows
@@ -144,7 +147,7 @@ class Classifier(ShownModel[ViT]):
             except QkvError as error:
                 return error
 
-        for batch, tensors in _ahead(items, prepare):
+        for batch, tensors in _ahead(items, prepare, self.batch_size):
             good = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
             rows = iter(self.run(torch.stack(good)) if good else ())
             for item, tensor in zip(batch, tensors, strict=True):
@@ -161,8 +164,8 @@ class Classifier(ShownModel[ViT]):
     def features(self, images: Iterable[Picture]) -> Float[Tensor, "N D"]:
         """What the classes are read from: a vector for each picture (`ViT.features`); errors as of `classify`."""
         found, (given, _) = [torch.empty(0, self.model.config.d_model)], pictures(images)
-        for start in range(0, len(given), _BATCH):
-            pixels = [self.preprocessing(self._opened(image)) for image in given[start : start + _BATCH]]
+        for start in range(0, len(given), self.batch_size):
+            pixels = [self.preprocessing(self._opened(image)) for image in given[start : start + self.batch_size]]
             found.append(self._engine.call(self.model.features, torch.stack(pixels)).float().cpu())
         return torch.cat(found)
 
@@ -196,13 +199,13 @@ def _loaded(picture: Picture) -> Picture:
     return picture
 
 
-def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[list[T], list[R]]]:
-    """Batches of items with what is prepared of them, the next one prepared while the caller works on one."""
+def _ahead(items: Iterable[T], prepare: Callable[[T], R], size: int) -> Iterator[tuple[list[T], list[R]]]:
+    """Batches of so many items with what is prepared of them, the next one prepared while the caller works on one."""
     source = iter(items)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="pictures") as pool:
 
         def start() -> tuple[list[T], list[Future[R]]]:
-            batch = list(islice(source, _BATCH))
+            batch = list(islice(source, size))
             return batch, [pool.submit(prepare, item) for item in batch]
 
         batch, futures = start()

@@ -20,8 +20,6 @@ from qkv.systems.arguments import checked, pictures
 from qkv.systems.codes.saved import Saved
 from qkv.systems.showing import Pictures, ShownModel
 
-_BATCH = 64  # pictures at once, which bounds the memory
-
 
 class Codes(ShownModel[DVAE]):
     """A trained discrete VAE.
@@ -29,7 +27,10 @@ class Codes(ShownModel[DVAE]):
     Attributes:
         model: encoder, codebook and decoder.
         preprocessing: from a picture to what the model reads.
+        batch_size: pictures at once, which bounds the memory.
     """
+
+    batch_size = 64
 
     def __init__(self, saved: Saved, engine: Engine[DVAE]) -> None:
         self.knows = saved.knows
@@ -53,15 +54,16 @@ class Codes(ShownModel[DVAE]):
         """The codes of pictures, a grid of them for each; a QkvError names one that cannot be read."""
         grid, how, (given, _) = self.model.config.grid, self.preprocessing, pictures(images)
         found = [torch.empty(0, grid, grid, dtype=torch.int64)]
-        for start in range(0, len(given), _BATCH):
-            part = (open_picture(one, how.channels, how.shorter_side) for one in given[start : start + _BATCH])
+        size = self.batch_size
+        for start in range(0, len(given), size):
+            part = (open_picture(one, how.channels, how.shorter_side) for one in given[start : start + size])
             found.append(self.encode_images(torch.stack(list(map(how, part)))))
         return torch.cat(found)
 
     @checked
     def decode(self, codes: Int[Tensor, "N h w"]) -> Pictures:
         """The pictures of codes; refuses what is no grid of codes of this model."""
-        parts = (self._engine.call(self.model.decode, part) for part in self._grids(codes).split(_BATCH))
+        parts = (self._engine.call(self.model.decode, part) for part in self._grids(codes).split(self.batch_size))
         return Pictures(image for part in parts for image in to_images(part))
 
     def encode_images(self, images: Float[Tensor, "B C H W"]) -> Int[Tensor, "B h w"]:

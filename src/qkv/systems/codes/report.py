@@ -111,7 +111,7 @@ def report(
     of it can be read, and with the reconstructions of these, from 0 to 1.
     """
     meter, unreadable, done = CodesMeter(codes, len(pictures)), list[str](), 0
-    for batch in pictures.batches(codes.preprocessing):
+    for batch in pictures.batches(codes.preprocessing, codes.batch_size):
         if batch.numbers:
             _, decoded = meter.add(batch.numbers, codes.preprocessing.normalise(batch.pixels))
             if look is not None:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from qkv.figures.grid import draw_reconstructions
-from qkv.model_directory import find_model
+from qkv.model_directory import local_model
 from qkv.reporter import Table
 from qkv.systems.codes.pipeline import Codes
-from qkv.systems.options import AsJson, Assignments, Model
-from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
+from qkv.systems.options import AsJson, Assignments, BatchSize, Device, Force, Model, Quiet, Threads, load
+from qkv.terminal.output import Target, check_files, name_left_out, print_json, print_table, write_bytes
 from qkv.terminal.reporter import TerminalReporter
 from qkv.terminal.text import show
 
@@ -31,14 +31,19 @@ def evaluate(
     ] = None,
     set_: Assignments = None,
     as_json: AsJson = False,
+    force: Force = False,
+    device: Device = None,
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a discrete VAE: how well pictures come back from their codes, and how much of the codebook they use."""
     from qkv.systems.codes.report import report
     from qkv.systems.evaluation import open_data
 
-    check_target("--grid", grid, ".png")
-    codes = Codes.load(find_model(model))
-    with TemporaryDirectory(prefix="qkv-") as cache, TerminalReporter() as reporter:
+    check_files(Target("--grid", grid, ".png"), reads=[data, local_model(model)], force=force)
+    codes = load(Codes, model, device, threads, batch_size)
+    with TemporaryDirectory(prefix="qkv-") as cache, TerminalReporter(silent=quiet) as reporter:
         pictures = open_data(data, Path(cache), reporter, set_ or [])
         found = report(codes, pictures.pictures, partial(reporter.progress, data.name))
     name_left_out([*pictures.left_out, *found.unreadable])
@@ -55,5 +60,5 @@ def evaluate(
     ]
     show(f"{model} on {data}, {found.pictures:,} pictures")
     print_table(Table(("measure", "value"), rows))
-    if grid is not None:
+    if grid is not None and not quiet:
         show(f"pictures over their reconstructions: {grid}")

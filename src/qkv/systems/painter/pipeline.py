@@ -34,7 +34,6 @@ from qkv.systems.tokenizer import load_tokenizer
 DECODER, CODES = "dalle", "dvae"
 """What the names of the two models' weights begin with, in the one file that holds both."""
 
-_ROWS = 64  # pictures drawn at once, which bounds the memory
 _NOT_YET = 127  # grey level of what is still to be drawn
 
 Progress = Callable[[int, int], object]
@@ -86,12 +85,22 @@ class Painter(ShownModel[Dalle]):
         codes: the discrete VAE that it draws with: codes to pictures and back.
         tokenizer: of captions.
         guidance: how closely it follows captions unless it is told otherwise.
+        batch_size: pictures at once, drawn or made of codes, which bounds the memory.
     """
 
     def __init__(self, saved: Saved, tokenizer: Tokenizer, engine: Engine[Dalle], codes: Codes) -> None:
         self.knows = saved.knows
         self.model, self.codes, self._engine = engine.model, codes, engine
         self.tokenizer, self.guidance = tokenizer, saved.guidance
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures at once, drawn or made of codes, which bounds the memory."""
+        return self.codes.batch_size
+
+    @batch_size.setter
+    def batch_size(self, number: int) -> None:
+        self.codes.batch_size = number
 
     @classmethod
     @checked
@@ -217,10 +226,10 @@ class Painter(ShownModel[Dalle]):
         each = self.model.config.image_length - (0 if prime is None else len(prime))
         done, total = 0, len(tokens) * strategy.n * each
         drawn: list[Int[Tensor, "S N"]] = []
-        for part in torch.arange(len(tokens)).split(max(_ROWS // strategy.n, 1)):
+        for part in torch.arange(len(tokens)).split(max(self.batch_size // strategy.n, 1)):
             samples = []
-            for first in range(0, strategy.n, _ROWS):
-                here = replace(strategy, first=first, n=min(_ROWS, strategy.n - first))
+            for first in range(0, strategy.n, self.batch_size):
+                here = replace(strategy, first=first, n=min(self.batch_size, strategy.n - first))
 
                 def advance(codes: int = len(part) * here.n) -> None:
                     nonlocal done
@@ -282,7 +291,7 @@ class Painter(ShownModel[Dalle]):
     def _gains(self, tokens: Int[Tensor, "T"], length: Int[Tensor, ""], codes: Int[Tensor, "S N"]) -> list[float]:
         """What the caption adds to the log-probability of each picture."""
         gains = []
-        for part in codes.split(_ROWS // 2):
+        for part in codes.split(max(self.batch_size // 2, 1)):
             both = part.repeat(2, 1)
             lengths = torch.stack([length, torch.zeros_like(length)]).repeat_interleave(len(part))
             _, logits = self.run(tokens.expand(len(both), -1), lengths, both)

@@ -15,14 +15,34 @@ from qkv.errors import QkvError
 from qkv.figures.gallery import draw_gallery
 from qkv.figures.labels import missing_characters
 from qkv.files import atomic_file
-from qkv.model_directory import find_model, local_model
+from qkv.model_directory import local_model
 from qkv.reporter import Table
 from qkv.systems.judge import open_judge, open_reader
-from qkv.systems.options import AsJson, Assignments, Model
+from qkv.systems.options import (
+    AsJson,
+    Assignments,
+    BatchSize,
+    Device,
+    Force,
+    Model,
+    Quiet,
+    Threads,
+    complete_model,
+    load,
+    refuse_files,
+)
 from qkv.systems.painter import SYSTEM
 from qkv.systems.painter.pipeline import Painter
 from qkv.systems.registry import check_system, first_bundled, names_model
-from qkv.terminal.output import check_target, name_left_out, print_json, print_table, write_bytes
+from qkv.terminal.output import (
+    Target,
+    check_files,
+    name_left_out,
+    name_written,
+    print_json,
+    print_table,
+    write_bytes,
+)
 from qkv.terminal.reporter import TerminalReporter
 from qkv.terminal.text import show
 
@@ -37,6 +57,7 @@ _Words = Annotated[
     list[str],
     typer.Argument(
         metavar="[MODEL] CAPTION...",
+        autocompletion=complete_model,
         help="The first of several words is the model if it is a bundled model's name (or nearly), a folder of a model "
         "or run, or has a '/' but no space in it; otherwise the model is the first painter that `qkv models` lists. "
         "All others are captions.",
@@ -50,7 +71,7 @@ _Data = Annotated[
         "validation pictures are taken."
     ),
 ]
-_N = Annotated[int, typer.Option("-n", min=1, help="Pictures for each caption.")]
+_N = Annotated[int, typer.Option("-n", min=1, max=1000, help="Pictures for each caption.")]
 _Seed = Annotated[int | None, typer.Option(help="Another seed, other pictures.  [default: 0]")]
 _Temperature = Annotated[float | None, typer.Option(help="Below 1 is bolder, above 1 more varied.  [default: 1]")]
 _TopK = Annotated[int | None, typer.Option(help="Draw each code from the k most probable only.")]
@@ -89,15 +110,21 @@ def draw(
     ] = False,
     scorer: _Scorer = "",
     gif: Annotated[Path | None, typer.Option(metavar="FILE.gif", help="The first picture as it forms.")] = None,
+    force: Force = False,
+    device: Device = None,
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw pictures for captions: a picture is written like a sentence, code by code."""
-    check_target("--out", out, ".png")
-    check_target("--gif", gif, ".gif")
+    refuse_files(words, "give the captions themselves")
     model, captions = _model_and_captions(words)
+    reads = [prime, local_model(model), local_model(scorer) if scorer else None]
+    check_files(Target("--out", out, ".png"), Target("--gif", gif, ".gif"), reads=reads, force=force)
     check_system(model, SYSTEM, "draw")
-    judge = open_judge(scorer) if scorer else None
-    painter = Painter.load(find_model(model))
-    with TerminalReporter() as reporter:
+    judge = open_judge(scorer, device) if scorer else None
+    painter = load(Painter, model, device, threads, batch_size)
+    with TerminalReporter(silent=quiet) as reporter:
         options = _chosen(n=n, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
         options |= {"prime": prime, "keep_rows": keep_rows, "rerank": rerank}
         progress = partial(reporter.progress, "drawing codes")
@@ -105,11 +132,11 @@ def draw(
     write_bytes(out, draw_gallery([[drawing.image for drawing in row] for row in drawings], captions))
     if missing := missing_characters("".join(captions)):
         show(f"no installed font has {' '.join(sorted(missing))}: the picture shows boxes for them")
-    show(f"the picture: {out}")
     if gif is not None:
         every = max(painter.model.config.image_length // _FRAMES, 1)
         _write_gif(gif, painter.frames(drawings[0][0], every))
-        show(f"how it forms: {gif}")
+    if not quiet:
+        name_written({"the picture": out, "how it forms": gif})
 
 
 def _chosen(**options: float | None) -> dict[str, Any]:
@@ -166,16 +193,22 @@ def evaluate(
     ] = None,
     set_: Assignments = None,
     as_json: AsJson = False,
+    force: Force = False,
+    device: Device = None,
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a painter: whether pictures show what captions say, how varied they are, and whether they are copies."""
     from qkv.systems.evaluation import open_data  # not for `draw`, which needs no data
     from qkv.systems.painter.report import report
 
-    check_target("--grid", grid, ".png")
-    reader = None if judge is None else open_reader(judge)
-    painter = Painter.load(find_model(model))
+    reads = [data, train, local_model(model), None if judge is None else local_model(judge)]
+    check_files(Target("--grid", grid, ".png"), reads=reads, force=force)
+    reader = None if judge is None else open_reader(judge, device)
+    painter = load(Painter, model, device, threads, batch_size)
     options = _chosen(n=n, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance)
-    with TemporaryDirectory(prefix="qkv-") as cache, TerminalReporter() as reporter:
+    with TemporaryDirectory(prefix="qkv-") as cache, TerminalReporter(silent=quiet) as reporter:
         pictures = open_data(data, Path(cache, "data"), reporter, set_ or [], captioned=True)
         if train is not None:
             known = open_data(train, Path(cache, "train"), reporter)
@@ -191,7 +224,7 @@ def evaluate(
         return
     title = f"{model} on {data}, {len(found.prompts):,} captions, {found.drawn:,} pictures drawn"
     _print_report(title, found, judge)
-    if grid is not None:
+    if grid is not None and not quiet:
         show(f"a real picture and drawn ones after it: {grid}")
 
 

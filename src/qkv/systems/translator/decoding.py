@@ -7,6 +7,8 @@ from qkv.errors import QkvError
 from qkv.generation import Beam, Filter, ForcedPrefix, MinLength, NoRepeatNgram, Sampling
 
 _BEAM_SIZE = 5
+MOST_HYPOTHESES, MOST_TOKENS = 500, 10_000
+"""Bounds of beam_size and n_best, and of max_length: what is beyond them takes all memory, and helps nobody."""
 
 
 class DecodingOptions(TypedDict, total=False):
@@ -61,8 +63,15 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.n_best < 1:
             raise QkvError(f"n_best must be at least 1, not {self.n_best}")
+        for name, number in (("n_best", self.n_best), ("beam_size", self.beam_size or 0)):
+            if number > MOST_HYPOTHESES:
+                raise QkvError(f"{name} must be at most {MOST_HYPOTHESES}, not {number}; 4 to 10 are usual")
         if self.min_length < 0:
             raise QkvError(f"min_length must not be negative, but is {self.min_length}")
+        longest = self.min_length + 1 if self.max_length is None else self.max_length
+        if longest > MOST_TOKENS:
+            given = f"min_length ({self.min_length})" if self.max_length is None else f"max_length ({self.max_length})"
+            raise QkvError(f"{given} is above what one translation may have, {MOST_TOKENS:,} tokens: choose less")
         if self.max_length is not None and self.max_length <= self.min_length:
             raise QkvError(
                 f"max_length ({self.max_length}) must be above min_length ({self.min_length}): it counts the end token"
@@ -101,6 +110,11 @@ class Decoding:
         """Rows that one sentence takes in a batch."""
         strategy = self.strategy
         return strategy.size if isinstance(strategy, Beam) else strategy.n
+
+    def check_vocabulary(self, size: int) -> None:
+        """Refuse a beam that is wider than a vocabulary: its first step could not fill it."""
+        if isinstance(self.strategy, Beam) and self.width > size:
+            raise QkvError(f"beam_size ({self.width}) is above the {size:,} tokens of the model's vocabulary")
 
     def filters(self, prefixes: list[tuple[int, ...]]) -> list[Filter]:
         """What may not be generated after these beginnings, one for each row."""

@@ -39,6 +39,7 @@ Progress = Callable[[int, int], None]
 # Most source tokens and most rows in a batch, padding and beams counted. Enough to keep a processor busy; the first
 # bounds the memory of attention, the second that of the logits.
 _BATCH_TOKENS, _BATCH_ROWS = 16_384, 640
+_LIMIT_SHARE = 4  # a limit of the length above so many times the source's tokens makes a batch smaller
 # Bytes that a model spells can be any character; in a line of text these would break it.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -60,7 +61,10 @@ class Translator(ShownModel[Model]):
         model: a Transformer, or a recurrent model.
         codec: tokenizers and directions.
         max_source_tokens: longer sources, tag and end token included, are split.
+        batch_size: most sentences that are translated at once; long ones and wide beams are fewer.
     """
+
+    batch_size = _BATCH_ROWS
 
     def __init__(self, saved: Saved, codec: Codec, engine: Engine[Model], profile: Profile | None = None) -> None:
         self.knows = saved.knows
@@ -137,6 +141,7 @@ class Translator(ShownModel[Model]):
         given, single = texts(text)
         to, from_ = self.languages(to, from_)
         decoding = Decoding(**options)
+        decoding.check_vocabulary(len(self.codec.target))
         prefix = self._prefix(decoding)
         jobs: dict[_Job, list[Candidate]] = {}  # equal jobs have equal results, and are done once
         plans: list[tuple[list[str], list[_Job | None], str | None]] = []
@@ -222,7 +227,9 @@ class Translator(ShownModel[Model]):
         order = sorted(jobs, key=lambda job: len(job.source), reverse=True)
         done, total = 0, sum(len(job.source) for job in order)
         while order:
-            rows = max(min(_BATCH_TOKENS // len(order[0].source), _BATCH_ROWS) // decoding.width, 1)
+            longest = max(len(order[0].source), self._limit(order[0], decoding) // _LIMIT_SHARE)
+            rows = max(min(_BATCH_TOKENS // longest, _BATCH_ROWS) // decoding.width, 1)
+            rows = min(rows, self.batch_size)
             batch, order = order[:rows], order[rows:]
             for job, hypotheses in zip(batch, self._generate(batch, decoding), strict=True):
                 texts = self._text([hypothesis.tokens for hypothesis in hypotheses])
