@@ -112,19 +112,21 @@ def test_nobody_is_let_in_and_no_worker_outlives_its_launcher(tmp_path: Path) ->
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     process = subprocess.Popen(command, env={**environment, "TMPDIR": str(meeting)})
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and b'"step": 3' in metrics.read_bytes(), process)
-    workers = children(process.pid)
-    assert len(workers) == 2
-    assert not listening([process.pid])
-    for address, port in listening(workers):  # gloo's, which all of it know one another through
-        assert address == "0100007F"
-        with socket.socket() as stranger, pytest.raises(TimeoutError):
-            stranger.settimeout(0.3)
-            stranger.connect(("127.0.0.1", port))
-    (private,) = meeting.glob("qkv-*")
-    assert private.stat().st_mode & 0o777 == 0o700
-    process.kill()
+    try:
+        metrics = tmp_path / "run" / "metrics.jsonl"
+        wait_for(lambda: metrics.exists() and b'"step": 3' in metrics.read_bytes(), process)
+        workers = children(process.pid)
+        assert len(workers) == 2
+        assert not listening([process.pid])
+        for address, port in listening(workers):  # gloo's, which all of it know one another through
+            assert address == "0100007F"
+            with socket.socket() as stranger, pytest.raises(TimeoutError):
+                stranger.settimeout(0.3)
+                stranger.connect(("127.0.0.1", port))
+        (private,) = meeting.glob("qkv-*")
+        assert private.stat().st_mode & 0o777 == 0o700
+    finally:
+        process.kill()
     process.wait()
     wait_for(lambda: not any(map(alive, workers)))
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1  # they saved, as after SIGTERM
