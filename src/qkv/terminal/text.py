@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from qkv.json_text import json_text
 
@@ -26,8 +26,8 @@ def one_line(text: str) -> str:
     return escaped(text).replace("\n", "\\n")
 
 
-def as_json(fields: Mapping[str, object]) -> str:
-    """A JSON object on one line, which a terminal can be shown; its text stays legible, whatever the script."""
+def as_json(fields: Mapping[str, object] | Sequence[object]) -> str:
+    """A JSON value on one line, which a terminal can be shown; its text stays legible, whatever the script."""
     return _STEERING.sub(lambda found: json.dumps(found[0])[1:-1], json_text(fields))
 
 
