@@ -141,7 +141,7 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(QkvError, match=r"config\.json: guidance: .* a valid number.*'much'; restore the file"):
         qkv.load(folder)
     (folder / "config.json").write_text(config.replace('"guidance": 1.0', '"guidance": -1.0'))
-    with pytest.raises(QkvError, match=r"guidance must be a number from 0 up, not -1\.0; restore"):
+    with pytest.raises(QkvError, match=r"guidance must be at least 0, not -1\.0; restore"):
         qkv.load(folder)
     (folder / "config.json").write_text(config.replace('"grid": 4', '"grid": 5'))
     with pytest.raises(QkvError, match=r"model\.grid is 5, but the discrete VAE's is 4; restore"):

@@ -210,7 +210,7 @@ def test_a_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
         ({"model": {"text_length": 9}}, r"data.text_length \(8\) and model.text_length \(9\) must be equal"),
         ({"caption_dropout": 1.0}, "caption_dropout must be at least 0 and below 1"),
         ({"code_noise": 1.1}, "code_noise must be from 0 to 1, not 1.1"),
-        ({"guidance": -1.0}, "guidance must be a number from 0 up, not -1.0"),
+        ({"guidance": -1.0}, "guidance must be at least 0, not -1.0"),
         ({"guidance": 2.0, "caption_dropout": 0.0}, "guidance 2.0 needs pictures without their captions: raise"),
         ({"text_weight": -0.1}, "text_weight must be at least 0 and below 1"),
         ({"codes": "nowhere"}, "codes: there is no model 'nowhere'"),

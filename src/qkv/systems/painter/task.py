@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from qkv.config import check_range
 from qkv.data.captions.code_cache import PictureEncoder
 from qkv.data.captions.data import CaptionBatch, CaptionData, CaptionDataConfig
 from qkv.data.randomness import derive_seed
@@ -74,8 +75,7 @@ class PainterConfig:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if not 0 <= self.code_noise <= 1:
             raise ValueError(f"code_noise must be from 0 to 1, not {self.code_noise}")
-        if not 0 <= self.guidance < math.inf:
-            raise ValueError(f"guidance must be a number from 0 up, not {self.guidance}")
+        check_range(self, 0, 1e3, "guidance")
         if self.guidance != 1 and self.caption_dropout == 0:
             raise ValueError(f"guidance {self.guidance} needs pictures without their captions: raise caption_dropout")
         if self.data.text_length != self.model.text_length:
