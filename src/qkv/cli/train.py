@@ -14,6 +14,7 @@ import torch
 import typer
 
 from qkv.errors import QkvError
+from qkv.files import regular
 from qkv.model_directory import RECIPE, read_saved
 from qkv.runs.lock import only_trainer
 from qkv.runs.run import find_initial, open_run
@@ -173,7 +174,7 @@ def _new_run(request: _Request, reporter: TerminalReporter) -> tuple[Path, Recip
 def _look(request: _Request, reporter: TerminalReporter) -> System:
     """The system that the data is for, by what each system says of it."""
     for path in request.sources:
-        if not path.exists():
+        if not regular(path).exists():
             raise QkvError(f"{path} does not exist: check the path")
     found, named = recognised(request.sources, request.options), " and ".join(map(str, request.sources))
     if not found:
