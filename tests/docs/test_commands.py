@@ -1,9 +1,9 @@
 """Every command and every piece of Python that README and docs show is run, page by page, in a fresh folder.
 
 A page's ```sh and ```python blocks form one script. A block after a comment `<!-- not run: why -->` is left out; that
-is for what would go to the network or never end. The README's folder has `examples/` in it, as a clone does, and nothing
-else; pages of the documentation run in a copy of `examples/`, as they say. `bin/` holds a `qkv` that trains only a few
-small steps (server.py).
+is for what would go to the network or never end. The README's folder has `examples/` in it, as a clone does, and
+nothing else; pages of the documentation run in a copy of `examples/`, as they say. `bin/` holds a `qkv` that trains
+only a few small steps (server.py).
 """
 
 import os
