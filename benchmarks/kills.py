@@ -202,8 +202,9 @@ def end_of(run: Path) -> dict[str, str]:
     found = {str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest() for file in weights}
     progress = json.loads((last / "progress.json").read_text())
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    rates = [{name: value for name, value in line.items() if "per_second" not in name} for line in lines]
-    return {**kept, **found, "progress": str({**progress, "seconds": 0}), "metrics": str(rates)}
+    # A loss is the mean since the last line, or since the run went on: validations are what can be compared.
+    scores = [{name: value for name, value in line.items() if name.startswith("validation_")} for line in lines]
+    return {**kept, **found, "progress": str({**progress, "seconds": 0}), "metrics": str(scores)}
 
 
 def make_data(folder: Path) -> dict[str, str]:

@@ -100,8 +100,13 @@ class Checkpoints:
             if average is not None:
                 write_tensors(folder / _AVERAGE, average)
             (folder / _PROGRESS).write_text(json.dumps({"format": _FORMAT, **asdict(progress)}), encoding="utf-8")
-        for step in {*self.steps()} - {progress.step, *self.best(progress)}:
-            remove_folder(self.path(step))
+        self.remove_others(progress)
+
+    def remove_others(self, progress: Progress) -> None:
+        """Remove the checkpoints that are neither the newest nor among the best; later ones, if damaged, stay."""
+        for step in {*self.steps()} - {*self.best(progress)}:
+            if step < progress.step:
+                remove_folder(self.path(step))
 
     def load(
         self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor] | None

@@ -72,6 +72,7 @@ class Trainer:
         progress, config = self.progress, self.config
         if self.world.leads:
             self.task.check_length(config.max_steps)
+            self.checkpoints.remove_others(progress)  # as a kill may have kept the last save from doing
         log = RunLog(self.run, config, self.task.unit, progress.step, self.reporter, silent=not self.world.leads)
         with interruptible(second_kills=self.world.size == 1) as interruption, log:
             reason = self._loop(log, interruption)
