@@ -181,7 +181,7 @@ def _tag(name: str) -> tuple[str, ...]:
 def _codes() -> dict[str, str]:
     """The first code of each language of the table, by all its codes and names."""
     found = dict[str, str]()
-    for line in _TABLE.strip().splitlines():
+    for line in _TABLE.strip().split("\n"):
         codes, names = line.split(": ")
         first, *others = codes.split()
         found |= {_key(word): first for word in (first, *others, *names.split(", "))}

@@ -1,6 +1,5 @@
 import gzip
 import json
-import os
 import unicodedata
 
 import pytest
@@ -71,5 +70,5 @@ def test_errors(qkv_command, model_folder, test_set, tmp_path):
     done = qkv_command("eval", model_folder, *test_set, "--to", "en")
     assert (done.status, done.err.count("\n")) == (1, 1)
     (tmp_path / "empty").touch()
-    done = qkv_command("eval", model_folder, *test_set, "--src", os.devnull, "--ref", tmp_path / "empty")
+    done = qkv_command("eval", model_folder, *test_set, "--src", tmp_path / "empty", "--ref", tmp_path / "empty")
     assert "the test set is empty" in done.err

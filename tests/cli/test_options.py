@@ -124,7 +124,7 @@ def test_translations_are_made_as_many_at_a_time_as_told(place: Path, qkv_comman
         return real(self, batch, decoding)
 
     monkeypatch.setattr(Translator, "_generate", generate)
-    texts = [f"{line} {number}" for number, line in enumerate(lines("en", 5))]
+    texts = [f"{number} {line}" for number, line in enumerate(lines("en", 5))]
     assert qkv_command("translate", "translator", "--to", "de", "--batch-size", 2, *texts).status == 0
     assert sizes == [2, 2, 1]
 

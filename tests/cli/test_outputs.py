@@ -172,13 +172,14 @@ def test_models_are_replaced_with_force_alone_and_by_models_alone(place: Path, q
 
 
 def test_training_replaces_no_model_and_no_data(place: Path, qkv_command) -> None:
-    assert "--out test is what is read" in qkv_command("train", "test", "--out", "test").err
+    assert "choose another --out" in qkv_command("train", "test", "--out", "test").err
     Path("run").mkdir()
     shutil.copytree("vit", "run/model")
     before = contents(Path())
     done = qkv_command("train", "test", "--out", "run")
     assert done.status == 1
     assert done.err.endswith("error: --out run: run/model is there already, and of no run: name another folder\n")
+    Path("run/.lock").unlink()
     assert contents(Path()) == before
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -154,11 +153,7 @@ def test_two_processes_equal_one(tmp_path: Path, environment: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_polite_signal_saves_and_exits(
-    tmp_path: Path, environment: dict[str, str], number: signal.Signals, request: pytest.FixtureRequest
-) -> None:
-    # Where the tests run under nohup, SIGHUP is ignored, and so it is in what they start.
-    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.default_int_handler)))
+def test_a_polite_signal_saves_and_exits(tmp_path: Path, environment: dict[str, str], number: signal.Signals) -> None:
     process = start(tmp_path / "run", environment, max_steps=10**6, validate_every=10**5, log_every=1)
     wait_for(tmp_path / "run", 5, process)
     process.send_signal(number)

@@ -55,7 +55,7 @@ def training(steps: int, parts: int) -> dict[str, Any]:
         "learning_rate": 1e-3,
         "warmup": min(steps // 10, 500),
         "schedule": "cosine",
-        "ema": min(0.999, 1 - 10 / steps),
+        "ema": min(0.999, max(0.0, 1 - 10 / steps)),
         "validate_every": max(steps // 10, 50),
     }
 

@@ -15,7 +15,6 @@ from qkv.data.captions.evaluation import (
     split_captioned_pictures,
     split_pictures,
 )
-from qkv.data.pictures import listing
 from qkv.data.pictures.data import ImageDataConfig
 from qkv.data.pictures.listing import EvenSample, PictureList
 from qkv.data.pictures.preprocessing import Preprocessing
@@ -99,12 +98,11 @@ def test_pictures_without_captions(tmp_path: Path) -> None:
         open_pictures(tmp_path / "none", tmp_path / "cache", CONSOLE)
 
 
-def test_what_cannot_be_read_is_told_and_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_AT_ONCE", 2)
+def test_what_cannot_be_read_is_told_and_passed_over(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", dict.fromkeys(range(5), ""))
     for number in (1, 2, 3):
         (folder / f"{number:03}.png").write_bytes(b"no picture")
-    batches = list(open_pictures(folder, tmp_path / "cache", CONSOLE).pictures.batches(GREY))
+    batches = list(open_pictures(folder, tmp_path / "cache", CONSOLE).pictures.batches(GREY, at_once=2))
     assert [batch.numbers for batch in batches] == [[0], [], [4]]
     assert [batch.pixels[:, 0, 0, 0].tolist() for batch in batches] == [[0], [], [4]]
     assert [len(batch.unreadable) for batch in batches] == [1, 2, 0]

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -223,8 +224,8 @@ def test_what_a_path_means_and_how_much_there_is(tmp_path: Path) -> None:
     measures = []
     for name, pictures, longest in (("f", 3, 7), ("t.csv", 1, 9), ("s.tar", 1, 4)):
         measures.append(measure_captions(CaptionSource.of(tmp_path / name), console))
-        assert measures[-1] == CaptionMeasure(pictures, side=2, channels=1, longest=longest)
-    assert CaptionMeasure.joined(measures) == CaptionMeasure(5, side=2, channels=1, longest=9)
+        assert replace(measures[-1], vocabulary=0) == CaptionMeasure(pictures, side=2, channels=1, longest=longest)
+    assert replace(CaptionMeasure.joined(measures), vocabulary=0) == CaptionMeasure(5, side=2, channels=1, longest=9)
     with pytest.raises(QkvError, match=r"u\.CSV: no picture has a caption$"):
         measure_captions(CaptionSource.of(tmp_path / "u.CSV"), console)
     for file in (tmp_path / "f").glob("*.txt"):

@@ -1,6 +1,5 @@
 """Names of classes: those that look the same are one, and those that nearly do are told."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from qkv.data.cache import read_record, write_record
 from qkv.data.pictures.labels import Labels, alike, retold, tidy
 from qkv.data.pictures.readers import open_pictures
 from qkv.data.pictures.sources import Pictures, PictureSource
@@ -115,8 +115,8 @@ def test_a_run_that_began_with_decomposed_names_goes_on(tmp_path: Path) -> None:
     write(tmp_path / "a", DECOMPOSED, "sun")
     sources, cache = [PictureSource.of(tmp_path / "a")], tmp_path / "cache"
     before = PictureSplit.open(sources, [], 0.3, cache, 1, Reporter())
-    record = json.loads((cache / "split.json").read_text())
+    record = read_record(cache / "split.json")
     assert record["classes"] == [COMPOSED, "sun"]
-    (cache / "split.json").write_text(json.dumps({**record, "classes": [DECOMPOSED, "sun"]}))
+    write_record(cache / "split.json", {**record, "classes": [DECOMPOSED, "sun"]})
     after = PictureSplit.open(sources, [], 0.3, cache, 1, Reporter())
     assert after.validation.places.tolist() == before.validation.places.tolist()

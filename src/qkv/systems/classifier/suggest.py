@@ -103,7 +103,7 @@ def sizes(
             "schedule": "cosine",
             "weight_decay": 0.05,
             "beta2": 0.999,
-            "ema": min(0.999, 1 - 10 / steps),
+            "ema": min(0.999, max(0.0, 1 - 10 / steps)),
             "validate_every": max(steps // 20, 50),
         },
     }
