@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_from_a_folder_to_pictures(folder: Path, qkv_command) -> None:
     first = qkv_command("train", "pictures", "--system", "codes", "--out", "codes", *CODES)
     assert first.status == 0, first.err
-    assert "24 pictures, mostly 28 pixels wide or high: read at 28 x 28 pixels, 7 x 7 codes of 256" in first.err
+    assert "24 pictures, mostly 28 pixels wide or high: read at 28 x 28 pixels, 7 x 7 codes of 8, 2 steps" in first.err
     then = "qkv train pictures --system painter --codes codes"
     assert f"once each picture has captions: {then}\n" in first.err
     second = qkv_command(*then.split()[1:], "--out", "painter", *SMALL)
@@ -104,7 +104,7 @@ def test_from_a_folder_to_a_scorer(folder: Path, qkv_command) -> None:
     done = qkv_command("train", "pictures", "--system", "clip", *ENCODERS)
     assert done.status == 0, done.err
     said = (
-        "24 pictures, mostly 28 pixels wide or high: read at 28 x 28 pixels, 3 layers of width 64; captions of up to 16"
+        "24 pictures, mostly 28 pixels wide or high: read at 28 x 28 pixels, 1 layers of width 16; captions of up to 16"
     )
     assert said in done.err
     assert 'qkv draw PAINTER "A CAPTION" -n 16 --scorer runs/pictures-scorer\n' in done.err
