@@ -34,7 +34,7 @@ def cores(root: Path = Path("/")) -> int:
 def _quotas(root: Path) -> list[tuple[int, int]]:
     """Microseconds of processor time, in every so many microseconds, of this process's control groups and their own."""
     found = []
-    for line in _text(root / "proc/self/cgroup").strip().split("\n"):
+    for line in filter(None, _text(root / "proc/self/cgroup").split("\n")):
         _, controllers, group = line.split(":", 2)
         if controllers == "":  # version 2; "unified" is where it lies beside version 1
             mounts, names = ("", "unified"), ("cpu.max",)
