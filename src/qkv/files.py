@@ -148,6 +148,16 @@ def find_damage(folder: Path) -> str:
     return ""
 
 
+def refuse_damage(folder: Path) -> None:
+    """Refuse a sealed folder of a run that `find_damage` finds wrong, and that cannot be made anew.
+
+    Raises:
+        QkvError: it is damaged.
+    """
+    if fault := find_damage(folder):
+        raise QkvError(f"{folder} is damaged ({fault}): restore it, or begin a new run")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder; what one had set aside last is put back."""
     for private in [Path(entry) for entry in os.scandir(folder) if entry.name.startswith(_PREFIX)]:

@@ -1,5 +1,6 @@
 import io
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -49,6 +50,14 @@ def qkv() -> Program:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
     return tiny_translator(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, to work in, of the folder that a module's fixture `made` fills."""
+    shutil.copytree(made, tmp_path / "place")
+    monkeypatch.chdir(tmp_path / "place")
+    return tmp_path / "place"
 
 
 @pytest.fixture

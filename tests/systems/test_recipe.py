@@ -79,6 +79,7 @@ def test_the_largest_seed_trains_to_the_largest_step() -> None:
     recipe = Recipe.from_mapping({**SUGGESTION, "seed": 2**32 - 1}, "r.yaml", ["training.max_steps=16777215"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((recipe.seed << 32) + (recipe.training.max_steps << 8) + 255)
+        assert torch.initial_seed() == (recipe.seed << 32) + (recipe.training.max_steps << 8) + 255
 
 
 def test_a_recipe_written_with_hostile_text_is_read_back(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from qkv.errors import QkvError
-from qkv.files import copy_folder, find_damage, is_utf8
+from qkv.files import copy_folder, is_utf8, refuse_damage
 from qkv.model_directory import RECIPE, find_model
 from qkv.reporter import Reporter
 from qkv.systems.recipe import Recipe
@@ -52,8 +52,8 @@ def _keep(initial: str, system: System, run: Path, begins: bool) -> Path:
     kept = run / INITIAL
     if begins:
         copy_folder(find_initial(initial, system), kept)
-    elif fault := find_damage(kept):
-        raise QkvError(f"{kept} is damaged ({fault}): restore it, or begin a new run")
+    else:
+        refuse_damage(kept)
     return kept
 
 

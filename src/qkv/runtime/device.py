@@ -57,10 +57,8 @@ def all_cores(yes: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-_LEAST, _PARAMETERS = (
-    4,
-    2**20,
-)  # threads for any model, and one more for each so many parameters: a guess for many cores
+# Threads for any model, and one more for each so many parameters: a guess for many cores.
+_LEAST, _PARAMETERS = 4, 2**20
 _before, _chosen = 0, -1  # threads before `use_threads` first chose; what it chose last, or -1
 
 

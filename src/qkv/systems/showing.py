@@ -1,12 +1,12 @@
 """How models and what they give show themselves: a line at a prompt, a little HTML or a picture in a notebook."""
 
 from html import escape
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from PIL import Image
 from torch import nn
 
-from qkv.figures.grid import draw_side_by_side
+if TYPE_CHECKING:
+    from PIL import Image
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -33,10 +33,12 @@ class ShownModel(Generic[Model]):
         return f"<b>{type(self).__name__}</b><br>{escape(self._about())}"
 
 
-class Pictures(list[Image.Image]):
+class Pictures(list["Image.Image"]):
     """Pictures of one size, which a notebook shows side by side."""
 
     def _repr_png_(self) -> bytes | None:
+        from qkv.figures.grid import draw_side_by_side  # and with it Pillow, which a translator does without
+
         return draw_side_by_side(self) if self else None
 
 

@@ -16,6 +16,7 @@ from qkv.config import assign, flat, parse
 from qkv.data.captions.measure import CaptionMeasure, measure_captions
 from qkv.data.captions.sources import CaptionSource
 from qkv.data.pictures.decode import is_picture
+from qkv.data.pictures.measure import Measure
 from qkv.data.pictures.sources import PictureSource
 from qkv.data.table import MissingColumn, column_names
 from qkv.errors import QkvError
@@ -109,11 +110,21 @@ def steps_asked_for(asked: Asked) -> int | None:
     return steps if isinstance(steps, int) and steps > 0 else None  # what else it may be, the recipe refuses
 
 
+def epochs(number: float) -> str:
+    """So many epochs, for a person."""
+    return f"{number:,.{0 if number >= 1 else 2}f} epochs"
+
+
+def read_at(found: Measure, pixels: int) -> str:
+    """What pictures are like and at what size they are read, for a person."""
+    said = f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high"
+    return f"{said}: read at {pixels} x {pixels} pixels"
+
+
 def steps_of(training: TrainingConfig, batch_size: int, pictures: int, what: str = "pictures") -> str:
     """How long training is, for a person; a step has all its batches."""
     batch = batch_size * training.accumulate
-    epochs = training.max_steps * batch / pictures
-    return f"{training.max_steps:,} steps of {batch} {what} ({epochs:,.{0 if epochs >= 1 else 2}f} epochs)"
+    return f"{training.max_steps:,} steps of {batch} {what} ({epochs(training.max_steps * batch / pictures)})"
 
 
 def measured(source: PictureSource | CaptionSource, measure: Callable[[], Found]) -> Found:

@@ -81,7 +81,7 @@ def find_pictures(paths: Iterable[str | Path]) -> tuple[list[Path], dict[str, Qk
         path = Path(name)
         if path.is_dir():
             try:
-                found += pictures_inside(path)
+                found += pictures_inside(path)[0]
             except QkvError as error:
                 wrong[name] = error
         elif path.exists() or not glob.has_magic(name):
@@ -93,12 +93,12 @@ def find_pictures(paths: Iterable[str | Path]) -> tuple[list[Path], dict[str, Qk
     return found, wrong
 
 
-def pictures_inside(folder: Path) -> list[Path]:
-    """Pictures in a folder and below it, one at least, sorted; not what is hidden, as an editor's or file manager's."""
-    found = [file for file in look_inside(folder).files if is_picture(file)]
-    if not found:
+def pictures_inside(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures in a folder and below it, one at least, in the order of `look_inside`; and the links not entered."""
+    inside = look_inside(folder)
+    if not (found := [file for file in inside.files if is_picture(file)]):
         raise QkvError(f"{folder} holds no pictures: none of its files ends in .jpg, .png or the like")
-    return found
+    return found, inside.not_entered
 
 
 def is_picture(file: Path) -> bool:

@@ -106,8 +106,8 @@ def _parts(folders: Sequence[Path]) -> list[Path]:
 
 
 def _of_folder(folder: Path) -> Pictures:
-    files = list(map(str, pictures_inside(folder)))
-    notes = _named(folder, look_inside(folder).not_entered, _ENTERED)
+    found, not_entered = pictures_inside(folder)
+    files, notes = list(map(str, found)), _named(folder, not_entered, _ENTERED)
     return Pictures(folder, files.__getitem__, files.__getitem__, files, Labels.none(len(files)), notes)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from qkv.data.cache import digest
 from qkv.data.text.tokenizer import TokenizerConfig, seconds_to_learn
-from qkv.errors import QkvError
-from qkv.files import atomic_folder, find_damage
+from qkv.files import atomic_folder, refuse_damage
 from qkv.reporter import Reporter, duration
 
 _LONG, _TRIED = 100_000, 20  # lines that take a while, of which one in so many are tried first
@@ -39,8 +38,8 @@ def keep_vocabulary(
         with atomic_folder(folder, sealed=True) as temporary:
             for file, content in {**files, record.name: state.encode()}.items():
                 (temporary / file).write_bytes(content)
-    elif fault := find_damage(folder):
-        raise QkvError(f"{folder} is damaged ({fault}): restore it, or begin a new run")
+    else:
+        refuse_damage(folder)
     if record.exists() and record.read_text(encoding="utf-8") != state:
         _log.warning("%s changed since the vocabulary was learnt; the vocabulary is kept", text)
     return folder

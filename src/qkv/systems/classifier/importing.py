@@ -36,8 +36,8 @@ def import_classifier(source: Source, out: Path, replace: bool = False) -> Impor
     """Read a checkpoint of Hugging Face or timm, compare it with the original, and write a model directory.
 
     Returns None if it is of no kind that a classifier can be made of. One that is incomplete, has what our ViT has not,
-    or gives other logits is refused, and nothing is written; nor over an `out`
-    that is there and not empty, unless it is to be replaced.
+    or gives other logits is refused, and nothing is written; nor over an `out` that is there and not
+    empty, unless it is to be replaced.
     """
     if not replace and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise QkvError(f"{out} is there already; give another folder or remove it first")

@@ -67,8 +67,7 @@ def reason(found: Measure, config: Any, training: TrainingConfig) -> str:
     """What is trained on so many pictures, in one line, whoever chose it."""
     model = config.model
     return (
-        f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
-        f"{model.image_size} pixels, {model.n_layers} layers of width {model.d_model}, "
+        f"{suggestion.read_at(found, model.image_size)}, {model.n_layers} layers of width {model.d_model}, "
         f"{suggestion.steps_of(training, config.data.batch_size, found.pictures)}"
     )
 
@@ -95,15 +94,11 @@ def sizes(
         "data": {"batch_size": _BATCH // parts, "augmentation": augmentation},
         "model": {**model, "drop_path": 0.1},
         "training": {
-            "max_steps": steps,
-            "accumulate": parts,
+            **suggestion.training(steps, parts),
             "warmup": min(steps // 10, 1000),
-            "learning_rate": 1e-3,
             "layer_decay": 1.0 if initial is None else 0.75,
-            "schedule": "cosine",
             "weight_decay": 0.05,
             "beta2": 0.999,
-            "ema": min(0.999, max(0.0, 1 - 10 / steps)),
             "validate_every": max(steps // 20, 50),
         },
     }

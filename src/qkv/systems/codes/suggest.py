@@ -19,6 +19,7 @@ from qkv.systems.suggestion import (
     measured,
     name_of,
     next_step,
+    read_at,
     sources_of,
     steps_asked_for,
     steps_of,
@@ -80,8 +81,7 @@ def reason(found: Measure, config: Any, training: TrainingConfig) -> str:
     """What is trained on so many pictures, in one line, whoever chose it."""
     model = config.model
     return (
-        f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high: read at {model.image_size} x "
-        f"{model.image_size} pixels, {model.grid} x {model.grid} codes of {model.codes:,}, "
+        f"{read_at(found, model.image_size)}, {model.grid} x {model.grid} codes of {model.codes:,}, "
         f"{steps_of(training, config.data.batch_size, found.pictures)}"
     )
 

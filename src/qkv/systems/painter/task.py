@@ -21,7 +21,7 @@ from qkv.data.text.padding import pad_captions
 from qkv.data.text.tokenizer import Tokenizer, TokenizerConfig
 from qkv.errors import QkvError
 from qkv.figures.gallery import draw_gallery
-from qkv.files import atomic_file, copy_folder, find_damage
+from qkv.files import atomic_file, copy_folder, refuse_damage
 from qkv.generation import Sampling
 from qkv.model_directory import CARD, WEIGHTS, find_model, local_model, read_saved, read_weights, save_model
 from qkv.models.dalle import Dalle, DalleConfig
@@ -197,8 +197,7 @@ def _mix(codes: Int[Tensor, "B N"], share: float) -> Int[Tensor, "B N"]:
 def _find_codes(name: str, kept: Path) -> Path:
     """The folder of the discrete VAE that a run has kept, or else of the named one; a QkvError if it is none."""
     if kept.exists():
-        if fault := find_damage(kept):
-            raise QkvError(f"{kept} is damaged ({fault}): restore it, or begin a new run")
+        refuse_damage(kept)
         folder, original = kept, (local_model(name) or kept) / WEIGHTS
         if original.is_file() and not filecmp.cmp(original, kept / WEIGHTS, shallow=False):
             _log.warning("%s has changed since this run began; the run goes on with its copy, %s", name, kept)

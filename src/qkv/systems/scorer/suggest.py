@@ -59,9 +59,8 @@ def reason(found: CaptionMeasure, config: Any, training: TrainingConfig) -> str:
     """What is trained on so many pictures, in one line, whoever chose it."""
     image, text, batch = config.model.image, config.model.text, config.data.batch_size
     return (
-        f"{found.pictures:,} pictures, mostly {found.side} pixels wide or high: read at {image.image_size} x "
-        f"{image.image_size} pixels, {image.n_layers} layers of width {image.d_model}; captions of up to "
-        f"{text.text_length} tokens, {text.n_layers} layers of width {text.d_model}; "
+        f"{suggestion.read_at(found, image.image_size)}, {image.n_layers} layers of width {image.d_model}; captions of "
+        f"up to {text.text_length} tokens, {text.n_layers} layers of width {text.d_model}; "
         f"{suggestion.steps_of(training, batch, found.pictures, 'pairs')}, each told from {batch}"
     )
 

@@ -1,6 +1,5 @@
 """By what a translator knows that it is unsure: a profile and limits, found in training, or later."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from qkv.data.parallel.vocabulary import Direction, format_direction
 from qkv.errors import QkvError
 from qkv.files import atomic_file
+from qkv.json_text import json_text
 from qkv.model_directory import CONFIG, read_config
 from qkv.systems.translator.doubts import familiarity
 from qkv.systems.translator.pipeline import Translator
@@ -65,7 +65,7 @@ def calibrate(folder: Path, training: Mapping[str, Iterable[str]], validation: M
         found = translator.translate(validation[from_], to, from_, beam_size=1)
         scored[from_, to] = validation[from_], [translation.score for translation in found]
     limits = find_limits(translator, profile, scored)
-    config = json.dumps({**read_config(folder), "limits": vars(limits)}, indent=2, ensure_ascii=False)
+    config = json_text({**read_config(folder), "limits": vars(limits)}, indent=2)
     for name, content in ((PROFILE, profile.to_bytes()), (CONFIG, f"{config}\n".encode())):
         with atomic_file(folder / name) as temporary:
             temporary.write_bytes(content)

@@ -94,8 +94,8 @@ def combine(
 ) -> Translation:
     """The translation of a text from candidates for each of its parts: best first, none for a part that holds nothing.
 
-    Gives at most `n_best` alternatives; those with equal texts count once. `language` is what the text is
-    in, where that is not what it should be in.
+    Gives at most `n_best` alternatives; those with equal texts count once. `language` is what the text is in,
+    where that is not what it should be in.
     """
 
     def best(choices: Iterable[Candidate]) -> list[Candidate]:

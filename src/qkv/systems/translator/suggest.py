@@ -55,8 +55,8 @@ def recognise(data: Sequence[Path], options: Mapping[str, str]) -> str | None:
     named = {"from", "to"} <= options.keys()
     if len(data) > 1:
         return "line-aligned text files" if named else None
-    if not named and (languages := _named_languages(data[0])):
-        return f"a table of sentences in {', '.join(languages)}"
+    if not named and (known := _named_languages(data[0])):
+        return f"a table of sentences in {', '.join(known)}"
     is_table = Path(data[0].name.removesuffix(".gz")).suffix.lower() in _TABLES
     return "a table of sentence pairs" if named and is_table else None
 
@@ -85,11 +85,11 @@ def suggest(asked: Asked, reporter: Reporter) -> Suggested:
 def reason(pairs: int, characters: int, config: Any, training: TrainingConfig) -> str:
     """What is trained on so many pairs, in one line, whoever chose it."""
     model, tokens = config.model, config.data.batch_tokens * training.accumulate
-    epochs = training.max_steps * tokens * _CHARACTERS_PER_TOKEN / max(characters, 1)
+    read = training.max_steps * tokens * _CHARACTERS_PER_TOKEN
     return (
         f"{pairs:,} pairs: {model.n_layers}+{model.n_layers} layers of width {model.d_model}, a vocabulary of up to "
         f"{config.tokenizer.vocabulary:,}, dropout {model.dropout}, up to {training.max_steps:,} steps of {tokens:,} "
-        f"tokens (about {epochs:,.{0 if epochs >= 1 else 2}f} epochs)"
+        f"tokens (about {suggestion.epochs(read / max(characters, 1))})"
     )
 
 
